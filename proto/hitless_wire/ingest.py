@@ -1,0 +1,146 @@
+"""The HTTP contract between encoders, origin and whoever asks the origin what it did.
+
+Owns paths, headers and JSON bodies. An encoder pushes, in this order: the channel description, an
+init segment for each track, then each media segment when it is complete. Both encoders of a channel
+use the same URLs (DASH-IF Live Media Ingest v1.2: redundant instances); headers say who pushed and
+with which priority.
+
+    PUT  {base}/ingest/{namespace}/{channel}/description.json   ChannelDescription
+    PUT  {base}/ingest/{namespace}/{channel}/{track}/init.mp4   CMAF header
+    PUT  {base}/ingest/{namespace}/{channel}/{track}/{k}.m4s    CMAF segment k, complete
+    GET  {base}/api/v1/channels                                 list of ChannelReport
+    GET  {base}/api/v1/channels/{namespace}/{channel}           ChannelReport
+    GET  {base}/live/{namespace}/{channel}/master.m3u8          HLS multivariant playlist
+    GET  {base}/live/{namespace}/{channel}/{track}/media.m3u8   HLS media playlist
+    GET  {base}/live/{namespace}/{channel}/manifest.mpd         DASH
+    GET  {base}/live/{namespace}/{channel}/{track}/init.mp4 and /{k}.m4s
+    GET  {base}/healthz, {base}/metrics
+
+Answers to a push: 201 stored, 200 already held (a resend: same encoder, same bytes), 400 malformed,
+403 path or identity not allowed, 404 unknown track, 409 differs from what the channel holds (body
+says which field), 412 description or init missing (push them again), 413 too large, 410 older than
+the window.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from hitless_handover.timeline import Timeline
+from pydantic import Field
+
+from hitless_wire.resources import Model, Name
+
+HEADER_ENCODER = "Hitless-Encoder"
+HEADER_PRIORITY = "Hitless-Priority"
+HEADER_DIGEST = "Hitless-Digest"
+SEGMENT_SUFFIX = ".m4s"
+INIT_NAME = "init.mp4"
+
+
+class TrackDescription(Model):
+    """One CMAF track as the manifests need it. Bandwidths in bit/s, timescale in ticks/s."""
+
+    name: Name
+    type: Literal["video", "audio"]
+    codecs: str
+    bandwidth: Annotated[int, Field(gt=0)]
+    timescale: Annotated[int, Field(gt=0)]
+    width: int | None = None
+    height: int | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    language: str | None = None
+
+
+class ChannelDescription(Model):
+    """What a channel is made of. Every encoder of a channel pushes an interchangeable one."""
+
+    rate_num: Annotated[int, Field(gt=0)]
+    rate_den: Annotated[int, Field(gt=0)]
+    segment_frames: Annotated[int, Field(gt=0)]
+    gop_frames: Annotated[int, Field(gt=0)]
+    audio_rate: Annotated[int, Field(gt=0)] = 48_000
+    window_seconds: Annotated[int, Field(gt=0)]
+    tracks: tuple[TrackDescription, ...]
+
+    def timeline(self) -> Timeline:
+        """The grid. Raises TimelineError."""
+        return Timeline(
+            rate_num=self.rate_num,
+            rate_den=self.rate_den,
+            segment_frames=self.segment_frames,
+            gop_frames=self.gop_frames,
+            audio_rate=self.audio_rate,
+        )
+
+    def fingerprint(self) -> str:
+        """16 hex digits over what must be equal for two outputs to be interchangeable.
+
+        Bandwidth and window are left out: they may change in an update that viewers do not see.
+        """
+        body = self.model_dump(mode="json", exclude={"window_seconds": True})
+        for track in body["tracks"]:
+            del track["bandwidth"]
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class SwitchReport(Model):
+    """One change of the encoder that the origin selects.
+
+    segment: first segment taken from `to_encoder`. gap_frames: frames of the timeline that were not
+    published at the change. overlap_frames: frames that both encoders had delivered there.
+    """
+
+    segment: int
+    frame: int
+    from_encoder: str
+    to_encoder: str
+    from_priority: int
+    to_priority: int
+    fallback: bool
+    gap_frames: int
+    overlap_frames: int
+
+
+class EncoderInput(Model):
+    """What the origin last got from one encoder."""
+
+    encoder: str
+    priority: int
+    last_segment: int
+    last_push_us: int
+
+
+class ChannelReport(Model):
+    """What the origin did with a channel: facts for operator, CLI and people."""
+
+    namespace: str
+    channel: str
+    fingerprint: str
+    first_segment: int | None
+    last_segment: int | None
+    selected_encoder: str | None
+    selected_priority: int
+    fallbacks: int
+    gaps: int
+    mismatches: int
+    inputs: tuple[EncoderInput, ...]
+    switches: tuple[SwitchReport, ...]  # the newest last, at most 50
+
+
+def ingest_path(namespace: str, channel: str) -> str:
+    """Path below the origin's base URL that a channel's encoders push to."""
+    return f"/ingest/{namespace}/{channel}"
+
+
+def live_path(namespace: str, channel: str) -> str:
+    """Path below the origin's base URL that viewers read."""
+    return f"/live/{namespace}/{channel}"
+
+
+def report_path(namespace: str, channel: str) -> str:
+    """Path of the channel's report."""
+    return f"/api/v1/channels/{namespace}/{channel}"

@@ -1,0 +1,310 @@
+"""The `EncoderDeployment` spec as users write it: pydantic models at the edge.
+
+Owns names, defaults, units and limits of the custom resource. The operator makes the CRD from these
+models; `hitless local` reads the same file with them. `encoder_config` derives what one encoder
+process needs to know, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from hitless_handover.timeline import Anchor, Timeline
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+GROUP = "hitless.video"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "EncoderDeployment"
+PLURAL = "encoderdeployments"
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$")]
+
+
+class Model(BaseModel):
+    """Base: camelCase outside, snake_case inside, frozen, unknown fields refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class Source(Model):
+    """Where the pictures and the sound come from."""
+
+    url: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=2048,
+            description=(
+                "testpattern: (numbered picture, marked tone), file:///path (looped against the "
+                "wall clock), or udp://host:port (MPEG-TS, unicast or multicast)."
+            ),
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self.matches('^(testpattern:|file:///|udp://[^/]+:[0-9]+)')",
+                        "message": (
+                            "source.url must be testpattern:, file:///path or udp://host:port"
+                        ),
+                    }
+                ]
+            },
+        ),
+    ]
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if not url.startswith(("testpattern:", "file:///", "udp://")):
+            raise ValueError("source.url must be testpattern:, file:///path or udp://host:port")
+        return url
+
+
+class TimelineSpec(Model):
+    """The channel's grid. It can't change hitlessly: it says where frames and segments lie."""
+
+    frame_rate: Annotated[
+        str,
+        Field(
+            pattern=r"^[1-9][0-9]{0,5}(/[1-9][0-9]{0,4})?$",
+            description="Frames per second, whole or as a ratio: 25, 30, 30000/1001.",
+        ),
+    ] = "30"
+    segment_frames: Annotated[
+        int | None,
+        Field(ge=1, le=1200, description="Frames in a segment; default: about 2 seconds."),
+    ] = None
+    gop_frames: Annotated[
+        int | None,
+        Field(ge=1, le=1200, description="Frames in a GOP; divides segmentFrames, its default."),
+    ] = None
+
+    def resolve(self) -> Timeline:
+        """The grid in integers. Raises TimelineError when the values do not fit together."""
+        rate = Fraction(self.frame_rate)
+        segment = self.segment_frames or -(-2 * rate.numerator // rate.denominator)
+        return Timeline(
+            rate_num=rate.numerator,
+            rate_den=rate.denominator,
+            segment_frames=segment,
+            gop_frames=self.gop_frames or segment,
+        )
+
+
+class Profile(Model):
+    """One H.264 rendition of the ladder."""
+
+    name: Name
+    width: Annotated[int, Field(ge=64, le=7680, multiple_of=2, description="Pixels, even.")]
+    height: Annotated[int, Field(ge=64, le=4320, multiple_of=2, description="Pixels, even.")]
+    max_kbps: Annotated[
+        int, Field(ge=50, le=100_000, description="Cap of the bit rate, kbit/s (VBV maxrate).")
+    ]
+    crf: Annotated[int, Field(ge=10, le=45, description="Constant rate factor below the cap.")] = 24
+
+
+class AudioTrack(Model):
+    """One AAC-LC rendition, 48 kHz stereo."""
+
+    name: Name = "audio"
+    kbps: Annotated[int, Field(ge=32, le=512, description="Bit rate, kbit/s.")] = 96
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$", description="ISO 639 code.")] = "und"
+
+
+class Output(Model):
+    """Where the encoders push to, and how long the origin keeps it."""
+
+    ingest_url: Annotated[
+        str | None,
+        Field(
+            max_length=2048,
+            pattern=r"^https?://",
+            description="Base URL of the receiving origin; default: the installed Hitless origin.",
+        ),
+    ] = None
+    window_seconds: Annotated[
+        int, Field(ge=10, le=86_400, description="DVR window that the origin publishes, seconds.")
+    ] = 120
+
+
+class HandoverMode(StrEnum):
+    """How the incumbent's output ends at the handover event."""
+
+    PRIORITY = "Priority"
+
+
+class Verify(Model):
+    """What the incumbent demands of the successor's output before it agrees."""
+
+    segments: Annotated[int, Field(ge=1, le=10, description="Segments to judge.")] = 2
+    psnr_min_db: Annotated[
+        int, Field(ge=0, le=60, description="Least luma PSNR against the incumbent's picture, dB.")
+    ] = 26
+
+
+class Deadlines(Model):
+    """How long a step may take, in seconds, before the update is abandoned."""
+
+    start_seconds: Annotated[
+        int,
+        Field(ge=5, le=3600, description="Successor scheduled, pulled, started and encoding."),
+    ] = 120
+    negotiate_seconds: Annotated[
+        int, Field(ge=5, le=600, description="Announce to armed, verification included.")
+    ] = 60
+    confirm_seconds: Annotated[
+        int, Field(ge=5, le=600, description="From the handover frame to the last confirmation.")
+    ] = 30
+
+
+class Handover(Model):
+    """How an update is carried out."""
+
+    mode: HandoverMode = HandoverMode.PRIORITY
+    lead_segments: Annotated[
+        int, Field(ge=1, le=30, description="Least notice of the event, whole segments.")
+    ] = 2
+    hold_segments: Annotated[
+        int, Field(ge=1, le=300, description="Segments that the incumbent stays as fallback.")
+    ] = 3
+    verify: Verify = Verify()
+    deadlines: Deadlines = Deadlines()
+
+
+class EncoderDeploymentSpec(Model):
+    """One live channel and the encoder that makes it."""
+
+    image: Annotated[
+        str,
+        Field(min_length=1, max_length=512, description="Encoder image. Changing it hands over."),
+    ]
+    type: Annotated[
+        str, Field(pattern=r"^[a-z0-9-]{1,63}$", description="A label for selecting channels.")
+    ] = "live"
+    source: Source
+    timeline: TimelineSpec = TimelineSpec()
+    profiles: Annotated[
+        tuple[Profile, ...],
+        Field(
+            min_length=1,
+            max_length=12,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ]
+    audio: Annotated[
+        tuple[AudioTrack, ...],
+        Field(
+            max_length=1,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = (AudioTrack(),)
+    output: Output = Output()
+    handover: Handover = Handover()
+    paused: Annotated[
+        bool, Field(description="While true no handover starts; the channel plays on.")
+    ] = False
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> EncoderDeploymentSpec:
+        names = [p.name for p in self.profiles] + [a.name for a in self.audio]
+        if len(set(names)) != len(names):
+            raise ValueError(f"names of profiles and audio must differ, got {', '.join(names)}")
+        self.timeline.resolve()
+        return self
+
+
+class AnchorModel(Model):
+    """`Anchor` as it is written to the CR status and the encoder's configuration."""
+
+    source_ticks: int
+    source_timescale: int
+    wrap_ticks: int
+    frame: int
+    wall_us: int
+
+    def value(self) -> Anchor:
+        """The core value."""
+        return Anchor(**self.model_dump())
+
+    @classmethod
+    def of(cls, anchor: Anchor) -> AnchorModel:
+        """From the core value."""
+        return cls(
+            source_ticks=anchor.source_ticks,
+            source_timescale=anchor.source_timescale,
+            wrap_ticks=anchor.wrap_ticks,
+            frame=anchor.frame,
+            wall_us=anchor.wall_us,
+        )
+
+
+class EncoderConfig(Model):
+    """All that one encoder process is told: HITLESS_ENCODER_CONFIG (JSON) or --config FILE."""
+
+    schema_version: Literal[1] = 1
+    namespace: str
+    channel: str
+    encoder_id: str
+    source: Source
+    timeline: TimelineSpec
+    profiles: tuple[Profile, ...]
+    audio: tuple[AudioTrack, ...]
+    ingest_url: str
+    window_seconds: int
+    anchor: AnchorModel | None = None
+
+    def to_json(self) -> str:
+        """Compact JSON with sorted keys: the same configuration is the same text."""
+        return json.dumps(
+            self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")
+        )
+
+
+def encoder_config(
+    spec: EncoderDeploymentSpec,
+    *,
+    namespace: str,
+    channel: str,
+    encoder_id: str,
+    default_ingest_url: str,
+    anchor: Anchor | None,
+) -> EncoderConfig:
+    """The configuration of one encoder of a channel."""
+    return EncoderConfig(
+        namespace=namespace,
+        channel=channel,
+        encoder_id=encoder_id,
+        source=spec.source,
+        timeline=spec.timeline,
+        profiles=spec.profiles,
+        audio=spec.audio,
+        ingest_url=(spec.output.ingest_url or default_ingest_url).rstrip("/"),
+        window_seconds=spec.output.window_seconds,
+        anchor=None if anchor is None else AnchorModel.of(anchor),
+    )
+
+
+def spec_digest(spec: EncoderDeploymentSpec) -> str:
+    """16 hex digits over everything an encoder process is made from: image and settings.
+
+    Two specs with the same digest need no handover between them. Handover settings and `paused` are
+    left out: they say how to update, not what runs.
+    """
+    body: dict[str, Any] = spec.model_dump(
+        mode="json", include={"image", "source", "timeline", "profiles", "audio", "output"}
+    )
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
