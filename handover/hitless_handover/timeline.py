@@ -1,8 +1,8 @@
-"""The one timeline: exact integer arithmetic between frames, ticks, samples, segments and wall time.
+"""The one timeline: integer arithmetic between frames, ticks, samples, segments and wall time.
 
 Owns every conversion of media time. Nothing else in the project computes a boundary. Numbers are
-integers throughout; a rate is a pair (numerator, denominator). Frame 0, sample 0 and segment 0 start
-at the Unix epoch, 1970-01-01T00:00:00Z (DASH-IF Live Media Ingest v1.2, section 5: `tfdt` since 1970).
+integers throughout; a rate is a pair (numerator, denominator). Frame 0, sample 0 and segment 0
+start at the Unix epoch, 1970-01-01T00:00:00Z (DASH-IF Live Media Ingest v1.2, section 5).
 """
 
 from __future__ import annotations

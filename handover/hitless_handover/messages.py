@@ -1,0 +1,209 @@
+"""What encoders, operator and origin tell each other, as core values.
+
+Owns the vocabulary of the handover protocol (docs/protocol.md): identity, criteria, sync
+information, refusals, reports. The wire package alone translates these to and from gRPC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+
+from hitless_handover.timeline import Anchor, Timeline
+
+PROTOCOL_VERSION = 1
+PROTOCOL_SKEW_MAX = 1  # peers one version apart hand over
+
+
+class Refusal(StrEnum):
+    """Why an encoder says no. One word each; the words around it go into the message."""
+
+    NOT_LEADING = "NotLeading"  # asked to hand over what it does not lead
+    BUSY = "Busy"  # another handover is armed or past its event
+    STALE_TERM = "StaleTerm"  # the term is not above every term this encoder knows
+    PROTOCOL_VERSION = "ProtocolVersion"  # versions too far apart
+    MISMATCH = "Mismatch"  # outputs are not interchangeable; the message names the field
+    VERIFICATION = "Verification"  # the successor's segments failed the judgement
+    TOO_LATE = "TooLate"  # the frame, or the moment to abort, has passed
+    UNKNOWN_HANDOVER = "UnknownHandover"  # no handover of this id here
+    WRONG_PHASE = "WrongPhase"  # a step before its predecessor
+    ROUNDS_EXHAUSTED = "RoundsExhausted"  # no frame agreed within the bound
+    UNREACHABLE = "Unreachable"  # the other encoder did not answer in time
+    DEADLINE = "Deadline"  # the handover's own deadline passed
+    ABORTED = "Aborted"  # operator or peer called it off
+    NOT_READY = "NotReady"  # has not delivered a segment yet
+
+
+class Role(StrEnum):
+    """Which side of a handover an encoder is on."""
+
+    INCUMBENT = "Incumbent"
+    SUCCESSOR = "Successor"
+
+
+class PeerPhase(StrEnum):
+    """The last step that a peer has completed. Both roles walk the same line."""
+
+    BEGUN = "Begun"  # the operator told the successor to start (successor only)
+    ANNOUNCED = "Announced"  # the incumbent accepted the successor
+    SYNCHRONISED = "Synchronised"  # outputs are interchangeable by declaration
+    VERIFIED = "Verified"  # outputs are interchangeable by judgement
+    AGREED = "Agreed"  # a frame is accepted, not yet binding
+    ARMED = "Armed"  # the frame is binding
+    SWITCHED = "Switched"  # the frame has passed; this side reports what it did
+    RELEASED = "Released"  # the operator closed the handover
+    ABORTED = "Aborted"  # called off; leadership is as it was
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who an encoder is. instance: new for every process start. protocol: PROTOCOL_VERSION."""
+
+    namespace: str
+    channel: str
+    encoder_id: str
+    instance: str
+    version: str
+    protocol: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """What the operator demands of a handover event.
+
+    lead_segments: least whole segments between agreement and event. verify_segments: how many are
+    judged. psnr_min_db: least luma PSNR. not_before_frame: earliest frame, 0 = any.
+    """
+
+    lead_segments: int
+    verify_segments: int
+    psnr_min_db: int
+    not_before_frame: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncInfo:
+    """What must be equal for two outputs to be interchangeable, and where an encoder stands.
+
+    init_digests: (track, SHA-256 hex) sorted by track. head_segment: newest segment given out.
+    """
+
+    timeline: Timeline
+    fingerprint: str
+    anchor: Anchor | None
+    init_digests: tuple[tuple[str, str], ...]
+    current_frame: int
+    head_segment: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """The first field in which two encoders differ."""
+
+    field: str
+    incumbent: str
+    successor: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: incumbent has {self.incumbent}, successor has {self.successor}"
+
+
+def compare(incumbent: SyncInfo, successor: SyncInfo) -> Mismatch | None:
+    """The first difference that makes outputs not interchangeable; None when they are."""
+    for name, ours, theirs in _compared(incumbent, successor):
+        if ours != theirs:
+            return Mismatch(field=name, incumbent=str(ours), successor=str(theirs))
+    return None
+
+
+def _compared(ours: SyncInfo, theirs: SyncInfo) -> list[tuple[str, object, object]]:
+    rows: list[tuple[str, object, object]] = [
+        (f"timeline.{f.name}", getattr(ours.timeline, f.name), getattr(theirs.timeline, f.name))
+        for f in fields(Timeline)
+    ]
+    rows.append(("fingerprint", ours.fingerprint, theirs.fingerprint))
+    rows.append(("anchor", _anchor_key(ours.anchor), _anchor_key(theirs.anchor)))
+    mine, other = dict(ours.init_digests), dict(theirs.init_digests)
+    rows.extend(
+        (f"init.{track}", mine.get(track, "no track"), other.get(track, "no track"))
+        for track in sorted(mine.keys() | other.keys())
+    )
+    return rows
+
+
+def _anchor_key(anchor: Anchor | None) -> tuple[int, ...] | None:
+    """An anchor without the wall time of its choice, which does not move a frame."""
+    if anchor is None:
+        return None
+    return (anchor.source_ticks, anchor.source_timescale, anchor.wrap_ticks, anchor.frame)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """What one party did at the event. segment: the incumbent's last or the successor's first.
+
+    gap_frames: frames between the agreed event and that segment that this party did not cover.
+    overlap_frames: frames it delivered beside the other party.
+    """
+
+    segment: int
+    gap_frames: int = 0
+    overlap_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoverReport:
+    """One peer's account of its handover, for the operator."""
+
+    handover_id: str
+    role: Role
+    phase: PeerPhase
+    term: int
+    frame: int | None
+    reason: Refusal | None
+    message: str
+    confirmation: Confirmation | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderReport:
+    """What an encoder says of itself. leading_term: 0 while it is a standby.
+
+    source_state: Connecting, Running or Lost.
+    """
+
+    identity: Identity
+    leading_term: int
+    head_segment: int | None
+    current_frame: int
+    anchor: Anchor | None
+    source_state: str
+    source_message: str
+    speed_percent: int
+    handover: HandoverReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginSwitch:
+    """One change of the selected encoder, as the origin reports it."""
+
+    segment: int
+    from_encoder: str
+    to_encoder: str
+    from_priority: int
+    to_priority: int
+    fallback: bool
+    gap_frames: int
+    overlap_frames: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginReport:
+    """What the origin says of a channel. last_segment: newest published, None before the first."""
+
+    last_segment: int | None
+    selected_encoder: str | None
+    selected_priority: int
+    fallbacks: int
+    gaps: int
+    switches: tuple[OriginSwitch, ...] = field(default=())

@@ -1,0 +1,243 @@
+"""The operator's side: what to do with a channel, given its record and what is observed.
+
+Owns every decision about encoders, terms and handovers of one channel. It must not act: `supervise`
+returns a Decision. The caller stores its record (guarded against concurrent writes) and only then
+carries out the actions; it calls again on every change and at `wake_at_us`. kopf's operator and
+`hitless local` are the callers.
+
+Theory of operation. The supervisor is level-triggered: it derives every action from the record and
+the view, never from what it did before, so a supervisor that is killed between any two effects goes
+on from the same place. Each call makes at most one transition of the record; actions belong to the
+record as it is after that transition. Terms are allotted here and nowhere else, by writing them
+into the record before any encoder hears of them (I7). The incumbent of an update is deleted only
+when the record says Completed and holds the confirmations (I5); an encoder is deleted only while
+another one of the channel is on air (I6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hitless_handover import supervisor_handover as handover
+from hitless_handover.messages import EncoderReport
+from hitless_handover.supervisor_model import (
+    Action,
+    ChannelPhase,
+    ChannelRecord,
+    ChannelView,
+    CreateEncoder,
+    Decision,
+    DeleteEncoder,
+    Desired,
+    EncoderRecord,
+    EncoderState,
+    EncoderView,
+    GrantTerm,
+    HandoverPhase,
+    HandoverRecord,
+    Notice,
+    Problem,
+    ReleaseHandover,
+)
+
+SETTLE_POLL_US = 2_000_000  # while the platform is at work
+
+
+def asks(record: ChannelRecord) -> frozenset[str]:
+    """Names of the encoders whose report the next `supervise` needs. Empty at rest."""
+    names = set()
+    if record.handover is not None and record.handover.live:
+        names |= {record.handover.incumbent.name, record.handover.successor.name}
+    if record.active is not None and record.phase is not ChannelPhase.LIVE:
+        names.add(record.active.name)
+    return frozenset(names)
+
+
+def supervise(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
+    """Decide. now_us: microseconds since the epoch."""
+    decision = _decide(desired, record, view, now_us)
+    settled = replace(decision.record, observed_generation=desired.generation)
+    return replace(decision, record=settled)
+
+
+def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
+    if record.active is None:
+        return _first_encoder(desired, record, view, now_us)
+    if record.handover is not None and record.handover.live:
+        return handover.advance(desired, record, view, now_us)
+    active = view.encoder(record.active.name)
+    if _is_lost(record.active, active):
+        return _replace_lost(desired, record, view, now_us)
+    if record.phase is ChannelPhase.LIVE and _wants_update(desired, record):
+        return handover.start(desired, record, view, now_us)
+    return _tend(desired, record, view, active, now_us)
+
+
+# --- the active encoder ---
+
+
+def _first_encoder(
+    desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int
+) -> Decision:
+    """Allot a term and record who will lead; it is created at the next look."""
+    term = record.term + 1
+    active = handover.encoder_for(desired, view.channel, term)
+    chosen = replace(record, term=term, active=active, phase=ChannelPhase.STARTING)
+    return Decision(
+        record=chosen,
+        actions=(CreateEncoder(encoder=active, anchor=record.anchor),),
+        notices=(Notice(reason="Starting", message=f"Starting encoder {active.name}"),),
+        wake_at_us=now_us + SETTLE_POLL_US,
+    )
+
+
+def _is_lost(active: EncoderRecord, seen: EncoderView) -> bool:
+    """It existed (its uid is known) and is gone for good."""
+    if not active.uid:
+        return False
+    if seen.state in (EncoderState.MISSING, EncoderState.FAILED, EncoderState.TERMINATING):
+        return True
+    return bool(seen.uid) and seen.uid != active.uid
+
+
+def _replace_lost(
+    desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int
+) -> Decision:
+    """A new encoder under a new term: the lost one may still be sending somewhere."""
+    assert record.active is not None
+    lost = record.active.name
+    decision = _first_encoder(desired, record, view, now_us)
+    assert decision.record.active is not None
+    message = f"Encoder {lost} is gone; {decision.record.active.name} replaces it"
+    notice = Notice(reason="EncoderLost", message=message, warning=True)
+    return replace(
+        decision,
+        record=replace(decision.record, problem=Problem(reason="EncoderLost", message=message)),
+        notices=(notice,),
+    )
+
+
+def _wants_update(desired: Desired, record: ChannelRecord) -> bool:
+    """The user wants another encoder than the active one, and this was not just refused."""
+    assert record.active is not None
+    if desired.paused or desired.digest == record.active.digest:
+        return False
+    last = record.handover
+    failed = last is not None and last.phase in (HandoverPhase.ABORTED, HandoverPhase.ROLLED_BACK)
+    if not failed or last is None:
+        return True
+    return desired.generation > last.generation and desired.digest != last.successor.digest
+
+
+def _is_current(desired: Desired, record: ChannelRecord) -> bool:
+    return record.active is not None and desired.digest == record.active.digest
+
+
+def _tend(
+    desired: Desired,
+    record: ChannelRecord,
+    view: ChannelView,
+    seen: EncoderView,
+    now_us: int,
+) -> Decision:
+    """No update under way: bring the active encoder up, keep it leading, clear away the rest."""
+    assert record.active is not None
+    if seen.uid and not record.active.uid:
+        record = replace(record, active=replace(record.active, uid=seen.uid))
+    report = seen.report
+    if report is not None and record.anchor is None and report.anchor is not None:
+        record = replace(record, anchor=report.anchor)
+    updated, notices = _judge_active(record, view, seen, report, now_us)
+    if updated.phase is ChannelPhase.LIVE and _is_current(desired, updated):
+        updated = replace(updated, problem=None)
+    actions = _active_actions(record, seen, report)
+    if updated.phase is ChannelPhase.LIVE:
+        actions = (*actions, *_clear_away(updated, view))
+    resting = updated.phase is ChannelPhase.LIVE and not actions
+    return Decision(
+        record=updated,
+        actions=actions,
+        notices=notices,
+        wake_at_us=None if resting else now_us + SETTLE_POLL_US,
+    )
+
+
+def _judge_active(
+    record: ChannelRecord,
+    view: ChannelView,
+    seen: EncoderView,
+    report: EncoderReport | None,
+    now_us: int,
+) -> tuple[ChannelRecord, tuple[Notice, ...]]:
+    """The channel's phase: live once the active encoder leads and delivers."""
+    assert record.active is not None
+    if record.phase is ChannelPhase.LIVE:
+        if seen.ready or report is not None:
+            return record, ()
+        problem = _problem_of(seen, report)
+        notice = Notice(reason=problem.reason, message=problem.message, warning=True)
+        return replace(record, phase=ChannelPhase.DEGRADED, problem=problem), (notice,)
+    if report is None or report.leading_term != record.active.term or not _delivers(view, report):
+        return replace(record, problem=_problem_of(seen, report)), ()
+    since = record.active.since_us or now_us
+    live = replace(
+        record,
+        phase=ChannelPhase.LIVE,
+        problem=None,
+        active=replace(record.active, since_us=since),
+    )
+    message = f"{record.active.name} is on air with term {record.active.term}"
+    return live, (Notice(reason="OnAir", message=message),)
+
+
+def _delivers(view: ChannelView, report: EncoderReport) -> bool:
+    """Segments arrive: at the origin where there is one, else the encoder's own word."""
+    if view.origin is not None:
+        return view.origin.selected_encoder == report.identity.encoder_id
+    return report.head_segment is not None
+
+
+def _problem_of(seen: EncoderView, report: EncoderReport | None) -> Problem:
+    """Why the active encoder is not on air, as far as can be seen."""
+    if report is not None and report.source_state != "Running":
+        return Problem(
+            reason="SourceUnavailable", message=report.source_message or report.source_state
+        )
+    if seen.reason:
+        return Problem(reason=seen.reason, message=f"{seen.name}: {seen.message}")
+    return Problem(reason="EncoderStarting", message=f"{seen.name} is {seen.state}")
+
+
+def _active_actions(
+    record: ChannelRecord, seen: EncoderView, report: EncoderReport | None
+) -> tuple[Action, ...]:
+    assert record.active is not None
+    if seen.state is EncoderState.MISSING:
+        return (CreateEncoder(encoder=record.active, anchor=record.anchor),)
+    if report is not None and report.leading_term != record.active.term:
+        return (GrantTerm(name=seen.name, term=record.active.term),)
+    return ()
+
+
+def _clear_away(record: ChannelRecord, view: ChannelView) -> tuple[Action, ...]:
+    """Delete encoders that nothing needs: a completed update's incumbent, an aborted successor.
+
+    Only while the active encoder is on air (I6): the caller has seen to that.
+    """
+    assert record.active is not None
+    actions: list[Action] = []
+    for name, seen in sorted(view.encoders.items()):
+        if name == record.active.name or seen.state is EncoderState.TERMINATING:
+            continue
+        actions.extend(_release_before(record.handover, name))
+        actions.append(DeleteEncoder(name=name, uid=seen.uid))
+    return tuple(actions)
+
+
+def _release_before(last: HandoverRecord | None, name: str) -> tuple[Action, ...]:
+    if last is None or last.phase is not HandoverPhase.COMPLETED or name != last.incumbent.name:
+        return ()
+    return tuple(
+        ReleaseHandover(name=n, handover_id=last.handover_id)
+        for n in (last.successor.name, last.incumbent.name)
+    )

@@ -1,0 +1,402 @@
+"""One update as the supervisor sees it: a function for each phase.
+
+Owns the order of an update. `supervisor.py` calls `start` and `advance`; nobody else does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hitless_handover.messages import (
+    Confirmation,
+    HandoverReport,
+    PeerPhase,
+)
+from hitless_handover.supervisor_abort import SECOND_US, abort, aborting
+from hitless_handover.supervisor_model import (
+    BeginHandover,
+    ChannelPhase,
+    ChannelRecord,
+    ChannelView,
+    CreateEncoder,
+    Decision,
+    Desired,
+    EncoderRecord,
+    EncoderState,
+    EncoderView,
+    HandoverPhase,
+    HandoverRecord,
+    Notice,
+    Problem,
+)
+from hitless_handover.supervisor_update import decided, finished, is_gone, report_of, to
+
+POLL_US = 500_000
+
+
+def encoder_for(desired: Desired, channel: str, term: int) -> EncoderRecord:
+    """The name holds the term, which is never given out twice: creating it is idempotent."""
+    return EncoderRecord(
+        name=f"{channel}-{term}", image=desired.image, digest=desired.digest, term=term
+    )
+
+
+def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
+    """Allot a term and record the update; the successor is created once that is stored."""
+    assert record.active is not None
+    term = record.term + 1
+    successor = encoder_for(desired, view.channel, term)
+    begun = HandoverRecord(
+        handover_id=f"{view.channel_uid[:8]}-{term}",
+        phase=HandoverPhase.STARTING,
+        generation=desired.generation,
+        term=term,
+        incumbent=record.active,
+        successor=successor,
+        started_us=now_us,
+        phase_since_us=now_us,
+    )
+    message = f"Update {record.active.image} to {desired.image}: starting {successor.name}"
+    return Decision(
+        record=replace(
+            record, term=term, handover=begun, phase=ChannelPhase.UPDATING, problem=None
+        ),
+        actions=(CreateEncoder(encoder=successor, anchor=record.anchor),),
+        notices=(Notice(reason="HandoverStarted", message=message),),
+        wake_at_us=now_us + POLL_US,
+    )
+
+
+def advance(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
+    """Go on with the update under way: one transition at most."""
+    update = record.handover
+    assert update is not None
+    seen = view.encoder(update.successor.name)
+    if seen.uid and not update.successor.uid:
+        known = replace(update.successor, uid=seen.uid)
+        update = replace(update, successor=known)
+        record = replace(record, handover=update)
+    decision = _lost_encoders(record, update, view, now_us) or _in_phase(
+        desired, record, update, view, now_us
+    )
+    live = decision.record.handover is not None and decision.record.handover.live
+    return replace(decision, wake_at_us=now_us + POLL_US if live else now_us)
+
+
+def _in_phase(
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
+) -> Decision:
+    match update.phase:
+        case HandoverPhase.STARTING:
+            return _starting(desired, record, update, view, now_us)
+        case HandoverPhase.NEGOTIATING:
+            return _negotiating(desired, record, update, view, now_us)
+        case HandoverPhase.ARMED:
+            return _armed(desired, record, update, view, now_us)
+        case HandoverPhase.HOLDING:
+            return _holding(desired, record, update, view, now_us)
+        case _:
+            return aborting(desired, record, update, view, now_us)
+
+
+# --- losses ---
+
+
+def _lost_encoders(
+    record: ChannelRecord, update: HandoverRecord, view: ChannelView, now_us: int
+) -> Decision | None:
+    """What to do when one of the two is gone; None when both are there or it does not matter."""
+    incumbent_gone = is_gone(update.incumbent, view.encoder(update.incumbent.name))
+    seen = view.encoder(update.successor.name)
+    if update.phase in (HandoverPhase.HOLDING, HandoverPhase.ABORTING):
+        incumbent_gone = False  # holding: completes without it; aborting: see _aborting
+    if incumbent_gone:
+        return _promote(record, update, now_us)
+    if update.phase is not HandoverPhase.ABORTING and is_gone(update.successor, seen):
+        why = seen.message or seen.reason or str(seen.state)
+        return abort(record, update, "SuccessorLost", f"{seen.name}: {why}", now_us)
+    return None
+
+
+def _promote(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
+    """The incumbent died before the frame: the successor leads at once, under a term of its own."""
+    term = record.term + 1
+    message = f"{update.incumbent.name} was lost; {update.successor.name} leads with term {term}"
+    ended = to(update, HandoverPhase.ABORTED, now_us, reason="IncumbentLost", message=message)
+    promoted = replace(
+        finished(record, ended),
+        term=term,
+        active=replace(update.successor, term=term),
+        phase=ChannelPhase.STARTING,
+    )
+    return decided(promoted, Notice(reason="IncumbentLost", message=message, warning=True))
+
+
+# --- before the frame ---
+
+
+def _starting(
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
+) -> Decision:
+    seen = view.encoder(update.successor.name)
+    given_up = _superseded(desired, record, update, now_us) or _overdue(
+        record,
+        update,
+        desired.policy.start_s,
+        now_us,
+        reason="StartDeadline",
+        message=_why_not_ready(seen),
+    )
+    if given_up is not None:
+        return given_up
+    if seen.state is EncoderState.MISSING:
+        create = CreateEncoder(encoder=update.successor, anchor=record.anchor)
+        return Decision(record=record, actions=(create,))
+    report = seen.report
+    if report is None or report.head_segment is None:
+        return _blocked(record, seen)
+    moved = to(update, HandoverPhase.NEGOTIATING, now_us)
+    message = f"{seen.name} delivers; it announces itself to {update.incumbent.name}"
+    return decided(
+        replace(record, handover=moved, problem=None),
+        Notice(reason="Negotiating", message=message),
+        _begin(desired, moved),
+    )
+
+
+def _blocked(record: ChannelRecord, seen: EncoderView) -> Decision:
+    """Waiting; say for what, once, if it is something that people can mend."""
+    problem = _mendable(seen)
+    if problem is None or problem == record.problem:
+        return Decision(record=replace(record, problem=problem))
+    warned = record.problem is not None and record.problem.reason == problem.reason
+    notice = Notice(reason=problem.reason, message=problem.message, warning=True)
+    return Decision(record=replace(record, problem=problem), notices=() if warned else (notice,))
+
+
+def _mendable(seen: EncoderView) -> Problem | None:
+    report = seen.report
+    if report is not None and report.source_state != "Running":
+        message = f"{seen.name}: {report.source_message or report.source_state}"
+        return Problem(reason="SourceUnavailable", message=message)
+    if seen.reason:
+        return Problem(reason=seen.reason, message=f"{seen.name}: {seen.message}")
+    return None
+
+
+def _why_not_ready(seen: EncoderView) -> str:
+    problem = _mendable(seen)
+    return problem.message if problem is not None else f"{seen.name} is {seen.state}"
+
+
+def _begin(desired: Desired, update: HandoverRecord) -> BeginHandover:
+    return BeginHandover(
+        name=update.successor.name,
+        incumbent=update.incumbent.name,
+        handover_id=update.handover_id,
+        term=update.term,
+        criteria=desired.policy.criteria,
+        deadline_us=update.phase_since_us + desired.policy.negotiate_s * SECOND_US,
+    )
+
+
+def _negotiating(
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
+) -> Decision:
+    theirs = report_of(view, update.successor, update)
+    if theirs is not None and theirs.phase is PeerPhase.ABORTED:
+        return abort(record, update, str(theirs.reason), theirs.message, now_us)
+    if theirs is not None and theirs.phase in (PeerPhase.ARMED, PeerPhase.SWITCHED):
+        return _record_event(desired, record, update, theirs, now_us)
+    patience = desired.policy.negotiate_s + desired.policy.confirm_s
+    given_up = _superseded(desired, record, update, now_us) or _overdue(
+        record,
+        update,
+        patience,
+        now_us,
+        reason="NegotiateDeadline",
+        message="no frame was agreed in time",
+    )
+    if given_up is not None:
+        return given_up
+    if theirs is None and view.encoder(update.successor.name).report is not None:
+        return Decision(record=record, actions=(_begin(desired, update),))
+    return Decision(record=record)
+
+
+def _record_event(
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    theirs: HandoverReport,
+    now_us: int,
+) -> Decision:
+    assert theirs.frame is not None
+    segment = theirs.frame // desired.segment_frames
+    armed = replace(to(update, HandoverPhase.ARMED, now_us), frame=theirs.frame, segment=segment)
+    message = f"Handover at frame {theirs.frame} (segment {segment}) is agreed"
+    return decided(replace(record, handover=armed), Notice(reason="HandoverArmed", message=message))
+
+
+def _superseded(
+    desired: Desired, record: ChannelRecord, update: HandoverRecord, now_us: int
+) -> Decision | None:
+    if desired.digest == update.successor.digest:
+        return None
+    message = f"the spec changed again while {update.successor.name} was {update.phase}"
+    return abort(record, update, "Superseded", message, now_us)
+
+
+def _overdue(
+    record: ChannelRecord,
+    update: HandoverRecord,
+    patience_s: int,
+    now_us: int,
+    *,
+    reason: str,
+    message: str,
+) -> Decision | None:
+    if now_us < update.phase_since_us + patience_s * SECOND_US:
+        return None
+    return abort(record, update, reason, f"{message} (after {patience_s} s)", now_us)
+
+
+# --- at the frame and after it ---
+
+
+def _armed(
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
+) -> Decision:
+    """Collect what incumbent, successor and origin did; all three open the hold."""
+    theirs = report_of(view, update.successor, update)
+    if theirs is not None and theirs.phase is PeerPhase.ABORTED:
+        return abort(record, update, str(theirs.reason), theirs.message, now_us)
+    if theirs is None and view.encoder(update.successor.name).report is not None:
+        message = f"{update.successor.name} restarted and forgot the handover"
+        return abort(record, update, "SuccessorRestarted", message, now_us)
+    update = _confirmed(update, view)
+    record = replace(record, handover=update)
+    if _all_confirmed(desired, update):
+        holding = to(update, HandoverPhase.HOLDING, now_us)
+        return decided(
+            replace(record, handover=holding),
+            Notice(reason="HandoverConfirmed", message=_confirmation_text(update)),
+        )
+    wait_s = desired.policy.confirm_s + _lead_s(desired)
+    missing = "not confirmed by " + ", ".join(_unconfirmed(desired, update))
+    return _overdue(
+        record, update, wait_s, now_us, reason="ConfirmDeadline", message=missing
+    ) or Decision(record=record)
+
+
+def _lead_s(desired: Desired) -> int:
+    """The frame lies this far ahead when it is agreed, a segment more for rounding."""
+    segments = desired.policy.criteria.lead_segments + 2
+    return -(-segments * desired.segment_us // SECOND_US)
+
+
+def _confirmed(update: HandoverRecord, view: ChannelView) -> HandoverRecord:
+    incumbent = report_of(view, update.incumbent, update)
+    successor = report_of(view, update.successor, update)
+    return replace(
+        update,
+        incumbent_confirmation=update.incumbent_confirmation
+        or (incumbent.confirmation if incumbent is not None else None),
+        successor_confirmation=update.successor_confirmation
+        or (successor.confirmation if successor is not None else None),
+        origin_confirmation=update.origin_confirmation or _origin_confirmation(update, view),
+    )
+
+
+def _origin_confirmation(update: HandoverRecord, view: ChannelView) -> Confirmation | None:
+    if view.origin is None:
+        return None
+    for switch in view.origin.switches:
+        if switch.to_encoder == update.successor.name and switch.to_priority == update.term:
+            return Confirmation(
+                segment=switch.segment,
+                gap_frames=switch.gap_frames,
+                overlap_frames=switch.overlap_frames,
+            )
+    return None
+
+
+def _unconfirmed(desired: Desired, update: HandoverRecord) -> list[str]:
+    rows = [
+        ("the incumbent", update.incumbent_confirmation),
+        ("the successor", update.successor_confirmation),
+    ]
+    if desired.has_origin:
+        rows.append(("the origin", update.origin_confirmation))
+    return [who for who, confirmation in rows if confirmation is None]
+
+
+def _all_confirmed(desired: Desired, update: HandoverRecord) -> bool:
+    return not _unconfirmed(desired, update)
+
+
+def _confirmation_text(update: HandoverRecord) -> str:
+    said = update.origin_confirmation or update.successor_confirmation
+    assert said is not None
+    return (
+        f"{update.successor.name} is on air from segment {said.segment}, "
+        f"{said.gap_frames} frames lost"
+    )
+
+
+def _holding(
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
+) -> Decision:
+    """Keep the incumbent warm for a while; then record that the update is complete."""
+    if view.origin is not None and view.origin.selected_encoder == update.incumbent.name:
+        message = f"the origin fell back to {update.incumbent.name} during the hold"
+        return abort(record, update, "SuccessorFailed", message, now_us)
+    newest = _newest_segment(update, view)
+    assert update.segment is not None
+    until = update.segment + desired.policy.hold_segments
+    if newest is None or newest < until:
+        wait_s = desired.policy.confirm_s + -(
+            -(desired.policy.hold_segments + 2) * desired.segment_us // SECOND_US
+        )
+        message = f"segment {until} has not been published"
+        return _overdue(
+            record, update, wait_s, now_us, reason="HoldDeadline", message=message
+        ) or Decision(record=record)
+    return _complete(record, update, now_us)
+
+
+def _newest_segment(update: HandoverRecord, view: ChannelView) -> int | None:
+    if view.origin is not None:
+        return view.origin.last_segment
+    report = view.encoder(update.successor.name).report
+    return None if report is None else report.head_segment
+
+
+def _complete(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
+    done = to(update, HandoverPhase.COMPLETED, now_us)
+    active = replace(update.successor, since_us=now_us)
+    completed = replace(
+        finished(record, done), active=active, phase=ChannelPhase.LIVE, problem=None
+    )
+    message = f"Handed over to {active.name} at frame {update.frame}; {update.incumbent.name} goes"
+    return decided(completed, Notice(reason="HandoverCompleted", message=message))

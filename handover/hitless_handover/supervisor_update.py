@@ -1,0 +1,96 @@
+"""The leaves that every phase of an update uses: its transition table, what is read off views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hitless_handover.messages import (
+    EncoderReport,
+    HandoverReport,
+)
+from hitless_handover.supervisor_model import (
+    HANDOVER_FINAL,
+    HISTORY_MAX,
+    Action,
+    ChannelRecord,
+    ChannelView,
+    Decision,
+    EncoderRecord,
+    EncoderState,
+    EncoderView,
+    HandoverPhase,
+    HandoverRecord,
+    Notice,
+)
+
+# From which phase an update may go where. docs/protocol.md shows this table as a diagram.
+TRANSITIONS: dict[HandoverPhase, frozenset[HandoverPhase]] = {
+    HandoverPhase.STARTING: frozenset(
+        {HandoverPhase.NEGOTIATING, HandoverPhase.ABORTING, HandoverPhase.ABORTED}
+    ),
+    HandoverPhase.NEGOTIATING: frozenset(
+        {HandoverPhase.ARMED, HandoverPhase.ABORTING, HandoverPhase.ABORTED}
+    ),
+    HandoverPhase.ARMED: frozenset(
+        {HandoverPhase.HOLDING, HandoverPhase.ABORTING, HandoverPhase.ABORTED}
+    ),
+    HandoverPhase.HOLDING: frozenset({HandoverPhase.COMPLETED, HandoverPhase.ABORTING}),
+    HandoverPhase.ABORTING: frozenset({HandoverPhase.ABORTED, HandoverPhase.ROLLED_BACK}),
+    HandoverPhase.COMPLETED: frozenset(),
+    HandoverPhase.ABORTED: frozenset(),
+    HandoverPhase.ROLLED_BACK: frozenset(),
+}
+
+
+class IllegalTransition(Exception):
+    """The machine was asked for a transition that its table does not hold: a defect in it."""
+
+
+def is_gone(encoder: EncoderRecord, seen: EncoderView) -> bool:
+    """It existed, or failed to, and will not come back by itself."""
+    if not encoder.uid:
+        return seen.state is EncoderState.FAILED
+    gone = (EncoderState.MISSING, EncoderState.FAILED, EncoderState.TERMINATING)
+    return seen.state in gone or (bool(seen.uid) and seen.uid != encoder.uid)
+
+
+def report_of(
+    view: ChannelView, encoder: EncoderRecord, update: HandoverRecord
+) -> HandoverReport | None:
+    """What an encoder says of this update; None when it says nothing of it."""
+    report: EncoderReport | None = view.encoder(encoder.name).report
+    if report is None or report.handover is None:
+        return None
+    return report.handover if report.handover.handover_id == update.handover_id else None
+
+
+def to(
+    update: HandoverRecord,
+    phase: HandoverPhase,
+    now_us: int,
+    *,
+    reason: str = "",
+    message: str = "",
+) -> HandoverRecord:
+    """The update in its next phase. Raises IllegalTransition."""
+    if phase not in TRANSITIONS[update.phase]:
+        raise IllegalTransition(f"{update.handover_id}: {update.phase} to {phase}")
+    return replace(
+        update,
+        phase=phase,
+        phase_since_us=now_us,
+        reason=reason or update.reason,
+        message=message or update.message,
+        finished_us=now_us if phase in HANDOVER_FINAL else None,
+    )
+
+
+def finished(record: ChannelRecord, done: HandoverRecord) -> ChannelRecord:
+    """The record with the update closed and remembered."""
+    history = (*record.history, done)[-HISTORY_MAX:]
+    return replace(record, handover=done, history=history)
+
+
+def decided(record: ChannelRecord, notice: Notice, *actions: Action) -> Decision:
+    """A transition with the notice that tells of it."""
+    return Decision(record=record, actions=actions, notices=(notice,))
