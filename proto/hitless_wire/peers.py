@@ -1,0 +1,165 @@
+"""How a supervisor's shell asks and tells encoders and origin: gRPC and HTTP clients.
+
+Owns connections and their deadlines; decides nothing. A connection to an encoder lives only for the
+call: at rest none is open. Who can't be reached is None, not an exception: the supervisor's rules
+say what that means. Operator and `hitless local` use it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import grpc
+import grpc.aio
+from hitless_handover.messages import EncoderReport, OriginReport, OriginSwitch
+from hitless_handover.peer_model import Reply
+from hitless_handover.supervisor_model import (
+    AbortHandover,
+    BeginHandover,
+    GrantTerm,
+    ReleaseHandover,
+)
+from pydantic import ValidationError
+
+from hitless_wire._gen import handover_pb2 as pb
+from hitless_wire._gen.handover_pb2_grpc import EncoderServiceStub
+from hitless_wire.codec import WireError, criteria_to_wire, reply_from_wire, report_from_wire
+from hitless_wire.ingest import ChannelReport, report_path
+
+GRPC_PORT = 7400
+CALL_DEADLINE_S = 3.0
+ORIGIN_DEADLINE_S = 3.0
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # a segment of a high rendition, with room
+
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # Pods come and go under the same address: never share a sub-channel's back-off between calls.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+Order = GrantTerm | BeginHandover | AbortHandover | ReleaseHandover
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Peers:
+    """Clients of encoders and origins; an async context manager."""
+
+    def __init__(self) -> None:
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=ORIGIN_DEADLINE_S)
+        self._http = aiohttp.ClientSession(timeout=timeout)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
+
+    async def encoder_report(self, address: str) -> EncoderReport | None:
+        """What the encoder at host:port says; None when it can't be asked."""
+
+        async def ask(stub: EncoderServiceStub) -> EncoderReport:
+            response = await stub.GetReport(pb.GetReportRequest(), timeout=CALL_DEADLINE_S)
+            return report_from_wire(response.report)
+
+        return await _call(address, ask)
+
+    async def tell(self, order: Order, addresses: Mapping[str, str]) -> Reply | None:
+        """Give an order to the encoder named in it; None when it can't be reached.
+
+        addresses: host:port of every encoder that the order names.
+        """
+        address = addresses.get(order.name)
+        if not address:
+            return None
+        return await _call(address, lambda stub: _give(stub, order, addresses))
+
+    async def origin_report(
+        self, base_url: str, namespace: str, channel: str
+    ) -> OriginReport | None:
+        """What the origin did with a channel; None when it can't be asked or knows nothing."""
+        assert self._http is not None, "use Peers as an async context manager"
+        url = base_url.rstrip("/") + report_path(namespace, channel)
+        try:
+            async with self._http.get(url) as response:
+                if response.status != 200:
+                    return None
+                return origin_report(ChannelReport.model_validate_json(await response.read()))
+        except (TimeoutError, aiohttp.ClientError, ValidationError) as error:
+            _log.warning("origin %s did not answer: %s", url, error or type(error).__name__)
+            return None
+
+
+def origin_report(report: ChannelReport) -> OriginReport:
+    """The core's view of an origin's report."""
+    return OriginReport(
+        last_segment=report.last_segment,
+        selected_encoder=report.selected_encoder,
+        selected_priority=report.selected_priority,
+        fallbacks=report.fallbacks,
+        gaps=report.gaps,
+        switches=tuple(
+            OriginSwitch(
+                segment=s.segment,
+                from_encoder=s.from_encoder,
+                to_encoder=s.to_encoder,
+                from_priority=s.from_priority,
+                to_priority=s.to_priority,
+                fallback=s.fallback,
+                gap_frames=s.gap_frames,
+                overlap_frames=s.overlap_frames,
+            )
+            for s in report.switches
+        ),
+    )
+
+
+async def _call(address: str, ask: Callable[[EncoderServiceStub], Awaitable[T]]) -> T | None:
+    try:
+        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+            return await ask(EncoderServiceStub(channel))
+    except grpc.aio.AioRpcError as error:
+        _log.debug("encoder %s did not answer: %s", address, error.details())
+        return None
+    except WireError as error:
+        _log.warning("encoder %s speaks another language: %s", address, error)
+        return None
+
+
+async def _give(stub: EncoderServiceStub, order: Order, addresses: Mapping[str, str]) -> Reply:
+    match order:
+        case GrantTerm():
+            taken = await stub.Take(pb.TakeRequest(term=order.term), timeout=CALL_DEADLINE_S)
+            return reply_from_wire(taken.reply)
+        case BeginHandover():
+            begin = pb.BeginRequest(
+                handover_id=order.handover_id,
+                term=order.term,
+                incumbent_id=order.incumbent,
+                incumbent_address=addresses.get(order.incumbent, ""),
+                criteria=criteria_to_wire(order.criteria),
+                deadline_us=order.deadline_us,
+            )
+            begun = await stub.Begin(begin, timeout=CALL_DEADLINE_S)
+            return reply_from_wire(begun.reply)
+        case AbortHandover():
+            abort = pb.AbortRequest(handover_id=order.handover_id, reason=order.reason)
+            aborted = await stub.Abort(abort, timeout=CALL_DEADLINE_S)
+            return reply_from_wire(aborted.reply)
+        case ReleaseHandover():
+            release = pb.ReleaseRequest(handover_id=order.handover_id)
+            released = await stub.Release(release, timeout=CALL_DEADLINE_S)
+            return reply_from_wire(released.reply)
