@@ -1,0 +1,228 @@
+"""The one holder of this encoder's leadership: feeds the pure machine and carries out its effects.
+
+Owns the `Peer` state, its timer and the successor's calls. It decides nothing: every change goes
+through `hitless_handover.peer.step`. All methods belong to the event loop, so a step is atomic. The
+session asks it for priorities; the gRPC service hands it calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from hitless_encoder.clock import MICROSECONDS, Clock
+from hitless_encoder.control.incumbent import IncumbentError, Incumbents
+from hitless_encoder.session import Snapshot
+from hitless_handover import peer as machine
+from hitless_handover.leadership import priority_of
+from hitless_handover.messages import EncoderReport, Identity, PeerPhase, SyncInfo
+from hitless_handover.peer_model import (
+    Answered,
+    Begin,
+    CallFailed,
+    Effect,
+    Event,
+    Peer,
+    Pushed,
+    Reply,
+    Request,
+    Retire,
+    SendAbort,
+    SendAnnounce,
+    SendArm,
+    SendPropose,
+    SendSamples,
+    SendSync,
+    Side,
+    Stamped,
+    Tick,
+)
+from hitless_handover.timeline import Timeline
+
+RETRY_AFTER_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Pipeline(Protocol):
+    """What the conductor needs of the session."""
+
+    def snapshot(self) -> Snapshot:
+        """The state at this moment."""
+        ...
+
+    async def wait_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
+        """The tracks of a segment once it is encoded; None at the deadline or when it is gone."""
+        ...
+
+
+class Conductor:
+    """Leadership of one encoder process. `pipeline` is attached before the session starts."""
+
+    def __init__(
+        self, *, identity: Identity, timeline: Timeline, clock: Clock, incumbents: Incumbents
+    ) -> None:
+        self._peer = Peer(identity=identity, timeline=timeline)
+        self._clock = clock
+        self._incumbents = incumbents
+        self._pipeline: Pipeline | None = None
+        self._inits: Mapping[str, bytes] = {}
+        self._address = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.retired = asyncio.Event()
+
+    def attach(self, pipeline: Pipeline, inits: Mapping[str, bytes]) -> None:
+        """The session whose output this leads, and its init segments by track."""
+        self._pipeline, self._inits = pipeline, inits
+
+    async def close(self) -> None:
+        """Drop the timer and end outstanding calls."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- the session ---
+
+    def stamp(self, segment: int) -> int:
+        """The priority that a segment is pushed with. From now on it can't change."""
+        priority = priority_of(self._peer.schedule, segment)
+        self.apply(Stamped(segment=segment))
+        return priority
+
+    def pushed(self, segment: int, ok: bool) -> None:
+        """A push has ended; ok: the origin holds the segment in all tracks."""
+        if ok:
+            self.apply(Pushed(segment=segment))
+
+    # --- the service ---
+
+    def begin(self, event: Begin, incumbent_address: str) -> Reply:
+        """The operator's order to take over."""
+        self._address = incumbent_address
+        return self.ask(event)
+
+    def ask(self, event: Event) -> Reply:
+        """Apply an order or a call, which the machine answers."""
+        reply = self.apply(event)
+        assert reply is not None, f"{type(event).__name__} was not answered"
+        return reply
+
+    def side(self, handover_id: str) -> Side | None:
+        """This encoder's side of a handover, if it is the one under way here."""
+        side = self._peer.side
+        return side if side is not None and side.handover_id == handover_id else None
+
+    def report(self) -> EncoderReport:
+        """What this encoder says of itself."""
+        seen = self._session().snapshot()
+        return EncoderReport(
+            identity=self._peer.identity,
+            leading_term=machine.leading_term(self._peer),
+            head_segment=seen.head_segment,
+            current_frame=seen.current_frame or 0,
+            anchor=seen.anchor,
+            source_state=str(seen.source_state),
+            source_message=seen.failure or seen.source_message or seen.push_message,
+            speed_percent=seen.speed_percent,
+            handover=machine.report(self._peer),
+        )
+
+    def sync(self) -> SyncInfo:
+        """What must be equal in both encoders, and where this one stands."""
+        seen = self._session().snapshot()
+        return SyncInfo(
+            timeline=seen.timeline,
+            fingerprint=seen.fingerprint,
+            anchor=seen.anchor,
+            init_digests=tuple(sorted(seen.init_digests.items())),
+            current_frame=seen.current_frame or 0,
+            head_segment=-1 if seen.head_segment is None else seen.head_segment,
+        )
+
+    async def own_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
+        """This encoder's tracks of a segment, waited for until the deadline."""
+        return await self._session().wait_segment(segment, deadline_us)
+
+    # --- the machine ---
+
+    def apply(self, event: Event) -> Reply | None:
+        """One step; effects start as tasks, in order."""
+        before = self._peer.side
+        result = machine.step(self._peer, event, self._clock.now_us())
+        self._peer = result.peer
+        self._tell_story(before, result.peer.side)
+        self._set_timer(result.wake_at_us)
+        for effect in result.effects:
+            self._start(effect)
+        return result.reply
+
+    def _tell_story(self, before: Side | None, after: Side | None) -> None:
+        if after is None or (before is not None and before.phase is after.phase):
+            return
+        level = logging.WARNING if after.phase is PeerPhase.ABORTED else logging.INFO
+        why = f": {after.reason} {after.message}" if after.reason else ""
+        where = "" if after.frame is None else f" frame {after.frame}"
+        _log.log(
+            level, "handover %s %s %s%s%s", after.handover_id, after.role, after.phase, where, why
+        )
+
+    def _set_timer(self, wake_at_us: int | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if wake_at_us is not None:
+            delay_s = max(0, wake_at_us - self._clock.now_us()) / MICROSECONDS
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self.apply, Tick())
+
+    def _start(self, effect: Effect) -> None:
+        if isinstance(effect, Retire):
+            self.retired.set()
+            return
+        task = asyncio.get_running_loop().create_task(self._perform(effect))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _perform(self, request: Request) -> None:
+        """One call to the incumbent; its answer, or that there is none, is the next event."""
+        side = self._peer.side
+        if side is None:
+            return
+        try:
+            reply = await self._call(request, side)
+        except IncumbentError as error:
+            if isinstance(request, SendAbort):
+                return
+            _log.warning("handover %s: %s", side.handover_id, error)
+            await self._clock.pause(RETRY_AFTER_S)
+            self.apply(CallFailed(handover_id=side.handover_id, message=str(error)))
+            return
+        if reply is not None:
+            self.apply(Answered(handover_id=side.handover_id, reply=reply))
+
+    async def _call(self, request: Request, side: Side) -> Reply | None:
+        calls = self._incumbents.at(self._address)
+        match request:
+            case SendAnnounce():
+                return await calls.announce(side, self._peer.identity)
+            case SendSync():
+                return await calls.synchronise(side.handover_id, self.sync())
+            case SendSamples():
+                return await calls.verify(side, request.segments, self._session(), self._inits)
+            case SendPropose():
+                return await calls.propose(side.handover_id, request.frame)
+            case SendArm():
+                return await calls.arm(side.handover_id, request.frame)
+            case SendAbort():
+                await calls.call_off(side.handover_id, request.reason)
+                return None
+            case _:
+                raise AssertionError(f"unknown request {request}")
+
+    def _session(self) -> Pipeline:
+        assert self._pipeline is not None, "attach() comes before the first call"
+        return self._pipeline

@@ -1,0 +1,152 @@
+"""The successor's calls to the incumbent over gRPC.
+
+Owns the connection for a call and its deadline. Every failure to get an answer is IncumbentError;
+what an answer means is the machine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+import grpc
+import grpc.aio
+
+from hitless_encoder.clock import MICROSECONDS, Clock
+from hitless_encoder.session import Snapshot
+from hitless_handover.messages import Identity, SyncInfo
+from hitless_handover.peer_model import Announce, Reply, Side
+from hitless_wire._gen import handover_pb2 as pb
+from hitless_wire._gen.handover_pb2_grpc import HandoverServiceStub
+from hitless_wire.codec import announce_to_wire, reply_from_wire, sync_to_wire
+from hitless_wire.peers import CHANNEL_OPTIONS
+
+CALL_DEADLINE_S = 5.0
+T = TypeVar("T")
+
+
+class IncumbentError(Exception):
+    """The incumbent gave no answer; says to what and why."""
+
+
+class Segments(Protocol):
+    """Where the samples come from."""
+
+    def snapshot(self) -> Snapshot:
+        """The state at this moment."""
+        ...
+
+    async def wait_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
+        """The tracks of a segment once it is encoded."""
+        ...
+
+
+class Incumbents:
+    """Makes callers; the place for credentials once there are some."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def at(self, address: str) -> Incumbent:
+        """The incumbent at host:port."""
+        return Incumbent(address, self._clock)
+
+
+class Incumbent:
+    """One incumbent, by address. Each method is one call with its own connection."""
+
+    def __init__(self, address: str, clock: Clock) -> None:
+        self._address, self._clock = address, clock
+
+    async def announce(self, side: Side, identity: Identity) -> Reply:
+        """Who takes over."""
+        request = announce_to_wire(
+            Announce(
+                handover_id=side.handover_id,
+                term=side.term,
+                successor=identity,
+                criteria=side.criteria,
+                deadline_us=side.deadline_us,
+            )
+        )
+
+        async def call(stub: HandoverServiceStub) -> pb.Reply:
+            return (await stub.Announce(request, timeout=CALL_DEADLINE_S)).reply
+
+        return await self._answer("Announce", call)
+
+    async def synchronise(self, handover_id: str, own: SyncInfo) -> Reply:
+        """Are the outputs interchangeable?"""
+        request = pb.SynchroniseRequest(handover_id=handover_id, successor=sync_to_wire(own))
+
+        async def call(stub: HandoverServiceStub) -> pb.Reply:
+            return (await stub.Synchronise(request, timeout=CALL_DEADLINE_S)).reply
+
+        return await self._answer("Synchronise", call)
+
+    async def verify(
+        self, side: Side, count: int, segments: Segments, inits: Mapping[str, bytes]
+    ) -> Reply:
+        """Send `count` segments that are encoded from now on; judged before the side's deadline."""
+        timeout_s = max(1.0, (side.deadline_us - self._clock.now_us()) / MICROSECONDS)
+        samples = _samples(side, count, segments, inits)
+
+        async def call(stub: HandoverServiceStub) -> pb.Reply:
+            return (await stub.Verify(samples, timeout=timeout_s)).reply
+
+        return await self._answer("Verify", call)
+
+    async def propose(self, handover_id: str, frame: int) -> Reply:
+        """The event shall be at this frame."""
+        request = pb.ProposeRequest(handover_id=handover_id, frame=frame)
+
+        async def call(stub: HandoverServiceStub) -> pb.Reply:
+            return (await stub.Propose(request, timeout=CALL_DEADLINE_S)).reply
+
+        return await self._answer("Propose", call)
+
+    async def arm(self, handover_id: str, frame: int) -> Reply:
+        """The frame is binding."""
+        request = pb.ArmRequest(handover_id=handover_id, frame=frame)
+
+        async def call(stub: HandoverServiceStub) -> pb.Reply:
+            return (await stub.Arm(request, timeout=CALL_DEADLINE_S)).reply
+
+        return await self._answer("Arm", call)
+
+    async def call_off(self, handover_id: str, reason: str) -> Reply:
+        """This side gave up."""
+        request = pb.CallOffRequest(handover_id=handover_id, reason=reason)
+
+        async def call(stub: HandoverServiceStub) -> pb.Reply:
+            return (await stub.CallOff(request, timeout=CALL_DEADLINE_S)).reply
+
+        return await self._answer("CallOff", call)
+
+    async def _answer(
+        self, what: str, call: Callable[[HandoverServiceStub], Awaitable[pb.Reply]]
+    ) -> Reply:
+        try:
+            async with grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS) as channel:
+                return reply_from_wire(await call(HandoverServiceStub(channel)))
+        except grpc.aio.AioRpcError as error:
+            text = f"{what} to {self._address}: {error.code().name} {error.details()}"
+            raise IncumbentError(text) from error
+
+
+async def _samples(
+    side: Side, count: int, segments: Segments, inits: Mapping[str, bytes]
+) -> AsyncIterator[pb.VerifyRequest]:
+    """The next `count` segments, a message for each track; fewer when time runs out."""
+    newest = segments.snapshot().encoded_segment
+    first = 0 if newest is None else newest + 1
+    for segment in range(first, first + count):
+        tracks = await segments.wait_segment(segment, side.deadline_us)
+        for track, media in sorted((tracks or {}).items()):
+            yield pb.VerifyRequest(
+                handover_id=side.handover_id,
+                segment=segment,
+                track=track,
+                init=inits[track],
+                media=media,
+            )

@@ -1,0 +1,233 @@
+"""The encoder's gRPC server: EncoderService, HandoverService, health and reflection.
+
+Owns the translation of calls to machine events and the judging of the successor's samples. It
+decides nothing: replies come from the conductor's machine.
+"""
+
+# ruff: noqa: ARG002 - the signatures of servicer methods are gRPC's
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from hitless_encoder.control.conductor import Conductor
+from hitless_encoder.verify import judge
+from hitless_handover.messages import PeerPhase, Refusal
+from hitless_handover.peer_model import (
+    Abort,
+    Arm,
+    Judged,
+    Propose,
+    Release,
+    Reply,
+    Side,
+    Synchronise,
+    Take,
+)
+from hitless_handover.timeline import Timeline
+from hitless_wire._gen import handover_pb2 as pb
+from hitless_wire._gen.handover_pb2_grpc import (
+    EncoderServiceServicer,
+    HandoverServiceServicer,
+    add_EncoderServiceServicer_to_server,
+    add_HandoverServiceServicer_to_server,
+)
+from hitless_wire.codec import (
+    WireError,
+    announce_from_wire,
+    begin_from_wire,
+    reply_to_wire,
+    report_to_wire,
+    sync_from_wire,
+    sync_to_wire,
+)
+from hitless_wire.peers import CHANNEL_OPTIONS
+
+STOP_GRACE_S = 1.0
+_SERVICES = pb.DESCRIPTOR.services_by_name
+_log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class EncoderService(EncoderServiceServicer):
+    """What the operator asks and orders."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def GetReport(
+        self, request: pb.GetReportRequest, context: Context
+    ) -> pb.GetReportResponse:
+        """What this encoder does."""
+        return pb.GetReportResponse(report=report_to_wire(self._conductor.report()))
+
+    async def Take(self, request: pb.TakeRequest, context: Context) -> pb.TakeResponse:
+        """Lead from the next segment on."""
+        reply = self._conductor.ask(Take(term=request.term))
+        return pb.TakeResponse(reply=reply_to_wire(reply))
+
+    async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.BeginResponse:
+        """Take over."""
+        reply = self._conductor.begin(begin_from_wire(request), request.incumbent_address)
+        return pb.BeginResponse(reply=reply_to_wire(reply))
+
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
+        """The handover is recorded."""
+        reply = self._conductor.ask(Release(handover_id=request.handover_id))
+        return pb.ReleaseResponse(reply=reply_to_wire(reply))
+
+    async def Abort(self, request: pb.AbortRequest, context: Context) -> pb.AbortResponse:
+        """Call it off."""
+        reply = self._conductor.ask(Abort(handover_id=request.handover_id, reason=request.reason))
+        return pb.AbortResponse(reply=reply_to_wire(reply))
+
+
+class HandoverService(HandoverServiceServicer):
+    """What a successor asks of this encoder, the incumbent."""
+
+    def __init__(
+        self, conductor: Conductor, timeline: Timeline, inits: Mapping[str, bytes]
+    ) -> None:
+        self._conductor = conductor
+        self._timeline = timeline
+        self._inits = inits
+
+    async def Announce(self, request: pb.AnnounceRequest, context: Context) -> pb.AnnounceResponse:
+        """Who takes over."""
+        reply = self._conductor.ask(announce_from_wire(request))
+        return pb.AnnounceResponse(reply=reply_to_wire(reply))
+
+    async def Synchronise(
+        self, request: pb.SynchroniseRequest, context: Context
+    ) -> pb.SynchroniseResponse:
+        """Are the outputs interchangeable?"""
+        own = self._conductor.sync()
+        try:
+            other = sync_from_wire(request.successor)
+        except WireError as error:
+            reply = Reply(accepted=False, reason=Refusal.MISMATCH, message=str(error))
+        else:
+            reply = self._conductor.ask(
+                Synchronise(handover_id=request.handover_id, own=own, other=other)
+            )
+        return pb.SynchroniseResponse(reply=reply_to_wire(reply), incumbent=sync_to_wire(own))
+
+    async def Verify(
+        self, request_iterator: AsyncIterator[pb.VerifyRequest], context: Context
+    ) -> pb.VerifyResponse:
+        """Judge the successor's segments against this encoder's own."""
+        handover_id, judged = "", 0
+        tracks: dict[str, pb.VerifyRequest] = {}
+        async for sample in request_iterator:
+            handover_id = sample.handover_id
+            side = self._conductor.side(handover_id)
+            if side is None or side.phase is not PeerPhase.SYNCHRONISED:
+                break  # the machine says what that means
+            tracks[sample.track] = sample
+            if len(tracks) < len(self._inits):
+                continue
+            fault = await self._fault_of(side, sample.segment, tracks)
+            if fault:
+                return self._judged(handover_id, fault)
+            judged, tracks = judged + 1, {}
+        return self._judged(handover_id, self._too_few(handover_id, judged))
+
+    async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeResponse:
+        """The event shall be at this frame."""
+        reply = self._conductor.ask(Propose(handover_id=request.handover_id, frame=request.frame))
+        return pb.ProposeResponse(reply=reply_to_wire(reply))
+
+    async def Arm(self, request: pb.ArmRequest, context: Context) -> pb.ArmResponse:
+        """The frame is binding."""
+        reply = self._conductor.ask(Arm(handover_id=request.handover_id, frame=request.frame))
+        return pb.ArmResponse(reply=reply_to_wire(reply))
+
+    async def CallOff(self, request: pb.CallOffRequest, context: Context) -> pb.CallOffResponse:
+        """The successor gave up."""
+        reply = self._conductor.ask(Abort(handover_id=request.handover_id, reason=request.reason))
+        return pb.CallOffResponse(reply=reply_to_wire(reply))
+
+    async def _fault_of(
+        self, side: Side, segment: int, tracks: Mapping[str, pb.VerifyRequest]
+    ) -> str:
+        """What is wrong with one segment; empty when nothing is."""
+        own = await self._conductor.own_segment(segment, side.deadline_us)
+        if own is None:
+            return f"segment {segment} is not one that this encoder has made"
+        verdict = await asyncio.to_thread(
+            judge,
+            own,
+            {name: sample.media for name, sample in tracks.items()},
+            {name: sample.init for name, sample in tracks.items()},
+            self._timeline,
+            segment,
+            side.criteria.psnr_min_db,
+        )
+        _log.info("segment %d of the successor: %s", segment, verdict)
+        return "" if verdict.ok else verdict.message
+
+    def _too_few(self, handover_id: str, judged: int) -> str:
+        side = self._conductor.side(handover_id)
+        wanted = 0 if side is None else side.criteria.verify_segments
+        return "" if judged >= wanted else f"{judged} of {wanted} segments came in time"
+
+    def _judged(self, handover_id: str, fault: str) -> pb.VerifyResponse:
+        reply = self._conductor.ask(Judged(handover_id=handover_id, ok=not fault, message=fault))
+        return pb.VerifyResponse(reply=reply_to_wire(reply))
+
+
+class ControlServer:
+    """The running gRPC server; an async context manager."""
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        *,
+        timeline: Timeline,
+        inits: Mapping[str, bytes],
+        host: str,
+        port: int,
+    ) -> None:
+        self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
+        self._health = health_aio.HealthServicer()
+        add_EncoderServiceServicer_to_server(EncoderService(conductor), self._server)
+        add_HandoverServiceServicer_to_server(
+            HandoverService(conductor, timeline, inits), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [service.full_name for service in _SERVICES.values()]
+        known = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(known, self._server)
+        self._names = ("", *names)
+        self.port = self._server.add_insecure_port(f"{host}:{port}")
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        await self.serving(True)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.serving(False)
+        await self._server.stop(STOP_GRACE_S)
+
+    async def serving(self, yes: bool) -> None:
+        """Set the health of all services."""
+        status = health_pb2.HealthCheckResponse.ServingStatus
+        for name in self._names:
+            await self._health.set(name, status.SERVING if yes else status.NOT_SERVING)
