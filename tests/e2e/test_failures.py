@@ -11,7 +11,7 @@ from tests.e2e.test_updates import faults
 def live(channel: Channel) -> None:
     channel.apply(f"{ENCODER}:v1")
     channel.until_phase("Live")
-    channel.until_segment(channel.report()["last_segment"] + 2)
+    channel.until_segment(channel.report()["lastSegment"] + 2)
 
 
 def test_operator_killed_in_each_phase(channel: Channel) -> None:
@@ -43,7 +43,7 @@ def test_successor_killed_before_the_handover(channel: Channel) -> None:
         successor = channel.until_handover("Negotiating", "Armed")["to"]["pod"]
         channel.kubectl("delete", "pod", successor, "--grace-period=0", "--force")
         ended = channel.until_handover("Completed", "Aborted", "RolledBack")
-        channel.until_segment(channel.report()["last_segment"] + 3)
+        channel.until_segment(channel.report()["lastSegment"] + 3)
         report = probe.end()
     assert (ended["phase"], ended["reason"]) == ("Aborted", "SuccessorLost")
     assert faults(report) == {}

@@ -36,7 +36,7 @@ def ffmpeg(url: str) -> subprocess.Popen[str]:
 def test_ffmpeg_reads_hls_and_dash_across_two_handovers(channel: Channel) -> None:
     channel.apply(f"{ENCODER}:v1")
     endpoints = channel.until_phase("Live")["endpoints"]
-    channel.until_segment(channel.report()["last_segment"] + 4)
+    channel.until_segment(channel.report()["lastSegment"] + 4)
     readers = {
         "ffmpeg hls": ffmpeg(endpoints["hls"]),
         "ffmpeg dash": ffmpeg(endpoints["dash"]),
