@@ -68,6 +68,8 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
     active = view.encoder(record.active.name)
     if _is_lost(record.active, active):
         return _replace_lost(desired, record, view, now_us)
+    if _is_hopeless(desired, record):
+        return _first_encoder(desired, record, view, now_us)
     if record.phase is ChannelPhase.LIVE and _wants_update(desired, record):
         return handover.start(desired, record, view, now_us)
     return _tend(desired, record, view, active, now_us)
@@ -98,6 +100,17 @@ def _is_lost(active: EncoderRecord, seen: EncoderView) -> bool:
     if seen.state in (EncoderState.MISSING, EncoderState.FAILED, EncoderState.TERMINATING):
         return True
     return bool(seen.uid) and seen.uid != active.uid
+
+
+def _is_hopeless(desired: Desired, record: ChannelRecord) -> bool:
+    """It is not on air and the user has asked for another: nobody to hand over from.
+
+    It is deleted when the other one is on air, so that a wrong guess costs nothing.
+    """
+    assert record.active is not None
+    if desired.digest == record.active.digest or desired.paused:
+        return False
+    return record.active.since_us is None or record.phase is ChannelPhase.DEGRADED
 
 
 def _replace_lost(

@@ -130,7 +130,7 @@ def _promote(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Deci
     promoted = replace(
         finished(record, ended),
         term=term,
-        active=replace(update.successor, term=term),
+        active=replace(update.successor, term=term, since_us=now_us),
         phase=ChannelPhase.STARTING,
     )
     return decided(promoted, Notice(reason="IncumbentLost", message=message, warning=True))

@@ -234,6 +234,31 @@ def test_an_active_encoder_that_is_not_ready_is_degraded_and_recovers(world: Wor
     assert world.records[-1].problem is None
 
 
+def test_a_bad_first_image_is_replaced_when_the_user_mends_it() -> None:
+    world = World(want=desired("typo", 1), unstartable={"ch-1"})
+    world.run(10)
+    assert world.record.problem is not None
+    assert world.record.problem.reason == "ErrImagePull"
+    world.want = desired("v1", 2)
+    world.run(10)
+    assert world.record.phase is ChannelPhase.LIVE
+    assert world.record.active is not None
+    assert world.record.active.image == "encoder:v1"
+    assert world.deleted == ["ch-1"]
+
+
+def test_a_crashing_encoder_is_replaced_when_the_user_changes_it(world: World) -> None:
+    world.states["ch-1"] = replace(world.states["ch-1"], ready=False, reason="CrashLoopBackOff")
+    world.encoders.pop("ch-1")
+    world.look()
+    world.want = desired("v2", 2)
+    world.run(10)
+    assert world.record.phase is ChannelPhase.LIVE
+    assert world.record.active is not None
+    assert (world.record.active.image, world.record.active.term) == ("encoder:v2", 2)
+    world.published = {k: v for k, v in world.published.items() if v[0] == "ch-2"}
+
+
 def test_the_first_encoder_is_created_once_its_term_is_recorded() -> None:
     world = World(want=desired("v1", 1))
     world.look()
