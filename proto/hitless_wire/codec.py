@@ -21,7 +21,6 @@ from hitless_handover.messages import (
 )
 from hitless_handover.peer_model import Announce, Begin, Reply
 from hitless_handover.timeline import Anchor, Timeline, TimelineError
-
 from hitless_wire._gen import handover_pb2 as pb
 
 

@@ -28,9 +28,9 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from hitless_handover.timeline import Timeline
 from pydantic import Field
 
+from hitless_handover.timeline import Timeline
 from hitless_wire.resources import Model, Name
 
 HEADER_ENCODER = "Hitless-Encoder"

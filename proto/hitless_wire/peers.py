@@ -15,6 +15,8 @@ from typing import Self, TypeVar
 import aiohttp
 import grpc
 import grpc.aio
+from pydantic import ValidationError
+
 from hitless_handover.messages import EncoderReport, OriginReport, OriginSwitch
 from hitless_handover.peer_model import Reply
 from hitless_handover.supervisor_model import (
@@ -23,8 +25,6 @@ from hitless_handover.supervisor_model import (
     GrantTerm,
     ReleaseHandover,
 )
-from pydantic import ValidationError
-
 from hitless_wire._gen import handover_pb2 as pb
 from hitless_wire._gen.handover_pb2_grpc import EncoderServiceStub
 from hitless_wire.codec import WireError, criteria_to_wire, reply_from_wire, report_from_wire

@@ -13,9 +13,10 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from hitless_handover.timeline import Anchor, Timeline
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+
+from hitless_handover.timeline import Anchor, Timeline
 
 GROUP = "hitless.video"
 VERSION = "v1alpha1"
