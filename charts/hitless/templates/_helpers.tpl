@@ -1,0 +1,85 @@
+{{/* Base of all names: the release's, with the chart's in it. */}}
+{{- define "hitless.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 48 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 48 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hitless.operator" -}}{{ include "hitless.fullname" . }}-operator{{- end -}}
+{{- define "hitless.origin" -}}{{ include "hitless.fullname" . }}-origin{{- end -}}
+
+{{- define "hitless.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "hitless.operator" .) -}}
+{{- end -}}
+
+{{/* What a Deployment selects its pods by; takes (list context component). */}}
+{{- define "hitless.selector" -}}
+app.kubernetes.io/name: hitless-{{ index . 1 }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- end -}}
+
+{{/* Labels of objects; pod templates carry the selector only, so that a new chart version does not
+     restart them. Takes (list context component). */}}
+{{- define "hitless.labels" -}}
+{{ include "hitless.selector" . }}
+app.kubernetes.io/part-of: hitless
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Version }}
+{{- end -}}
+
+{{/* Takes (list context image). */}}
+{{- define "hitless.image" -}}
+{{ (index . 1).repository }}:{{ (index . 1).tag | default (index . 0).Chart.AppVersion }}
+{{- end -}}
+
+{{- define "hitless.originUrl" -}}
+{{- if .Values.origin.url -}}
+{{- .Values.origin.url | trimSuffix "/" -}}
+{{- else -}}
+{{- printf "http://%s.%s.svc:%v" (include "hitless.origin" .) .Release.Namespace .Values.origin.service.port -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "hitless.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "hitless.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "hitless.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* All that the operator may do. No finalizers, no patch, nothing on spec. */}}
+{{- define "hitless.rules" -}}
+- apiGroups: [hitless.video]
+  resources: [encoderdeployments]
+  verbs: [get, list, watch]
+- apiGroups: [hitless.video]
+  resources: [encoderdeployments/status]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}

@@ -1,0 +1,124 @@
+"""The operator process: `python -m hitless_operator`, told by HITLESS_* variables (settings.py).
+
+Owns the composition: what runs, in which order it starts and stops. SIGTERM ends it at once, which
+is safe at any point: all that must be remembered is in the CRs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import AsyncExitStack
+
+import kopf
+from kubernetes.aio.client import ApiClient
+from kubernetes.aio.config import ConfigException
+from pydantic import ValidationError
+
+from hitless_operator.apply import Applier
+from hitless_operator.channel import Key, readable
+from hitless_operator.events import Announcer
+from hitless_operator.health import HealthServer, WatchPulse, queue_fault
+from hitless_operator.kube import Kube, KubeError, configuration
+from hitless_operator.manifests import MANAGER, PodDefaults
+from hitless_operator.observe import Observer
+from hitless_operator.queue import WorkQueue
+from hitless_operator.reconcile import Origin, Reconciler
+from hitless_operator.settings import Settings, from_environment
+from hitless_operator.watch import registry_of_kopf, settings_of_kopf
+from hitless_wire.peers import Peers
+from hitless_wire.resources import GROUP, PLURAL
+
+CRD_RETRY_S = 2.0
+CRD_TRIES_MAX = 60
+STREAMS_PER_NAMESPACE = 2  # channels and encoder pods
+_log = logging.getLogger(__name__)
+
+
+class NotInstalled(Exception):
+    """The CRD is not served, and was not within the time allowed."""
+
+
+async def run(settings: Settings) -> None:
+    """Run until SIGTERM. Raises NotInstalled, ConfigException, and what ends kopf."""
+    config = await configuration()
+    now_s = asyncio.get_running_loop().time
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(ApiClient(config))
+        client.user_agent = MANAGER  # becomes the field manager of what is written
+        kube = Kube(client)
+        peers = await stack.enter_async_context(Peers())
+        announcer = await stack.enter_async_context(Announcer(kube, settings.pod_name))
+        reconciler = Reconciler(
+            kube=kube,
+            observer=Observer(kube, peers),
+            applier=Applier(kube, peers, pod_defaults(settings)),
+            announcer=announcer,
+            origin=Origin(url=settings.origin_url, public_url=settings.public_url),
+        )
+        queue: WorkQueue[Key] = WorkQueue(reconciler.look, workers=settings.workers)
+        pulse = WatchPulse(STREAMS_PER_NAMESPACE * max(1, len(settings.namespaces)), now_s)
+        await stack.enter_async_context(
+            HealthServer(
+                settings.health_host,
+                settings.health_port,
+                pulse.fault,
+                lambda: queue_fault(queue.state()),
+            )
+        )
+        await until_served(kube)
+        await stack.enter_async_context(queue)
+        await kopf.operator(
+            registry=registry_of_kopf(queue.add, config, pulse),
+            settings=settings_of_kopf(),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+        )
+
+
+def pod_defaults(settings: Settings) -> PodDefaults:
+    """What every encoder pod gets."""
+    return PodDefaults(
+        ingest_url=settings.origin_url,
+        cpu_request=settings.encoder_cpu_request,
+        memory_request=settings.encoder_memory_request,
+        memory_limit=settings.encoder_memory_limit,
+        media_claim=settings.media_claim,
+    )
+
+
+async def until_served(kube: Kube) -> None:
+    """Wait for the CRD: kopf looks for it once, at its start. Raises NotInstalled."""
+    for _ in range(CRD_TRIES_MAX):
+        try:
+            if await kube.is_served():
+                return
+            _log.info("waiting for %s.%s to be served", PLURAL, GROUP)
+        except KubeError as error:
+            _log.warning("%s", error)
+        await asyncio.sleep(CRD_RETRY_S)
+    raise NotInstalled(f"{PLURAL}.{GROUP} is not served: apply crds/ or set crds.enabled")
+
+
+def main() -> None:
+    """Read the settings, run, and say in one line what was wrong."""
+    try:
+        settings = from_environment(os.environ)
+    except ValidationError as error:
+        sys.exit(f"HITLESS_* variables: {readable(error)}")
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # one line for each watch event
+    logging.getLogger("grpc").setLevel(logging.INFO)  # several for each call
+    try:
+        asyncio.run(run(settings))
+    except (NotInstalled, ConfigException) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The sole writer: stores the record, and only then carries out the supervisor's actions.
+
+Owns the order (a decision is persisted before it is acted upon) and the fences: a status is written
+only over the resourceVersion that was read, a pod is deleted only with its uid, a pod is created
+only from the spec that its record was made from. It decides nothing. `reconcile.py` calls it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hitless_handover.supervisor_model import (
+    Action,
+    CreateEncoder,
+    DeleteEncoder,
+    Problem,
+)
+from hitless_operator.channel import Channel
+from hitless_operator.kube import AlreadyExists, Conflict, Kube, NotFound, Rejected
+from hitless_operator.manifests import PodDefaults, encoder_pod
+from hitless_operator.observe import FAILED_CREATE, PeerCalls
+from hitless_operator.pods import MESSAGE_MAX, owner_uid
+from hitless_operator.queue import TryAgain
+from hitless_operator.status import as_document
+from hitless_operator.status_model import EncoderDeploymentStatus
+from hitless_wire.peers import Order
+from hitless_wire.resources import spec_digest
+
+_log = logging.getLogger(__name__)
+
+
+class Outdated(TryAgain):
+    """The CR changed after it was read: this decision is dropped, another look is due."""
+
+
+class Refused(Exception):
+    """The cluster does not let an encoder be created; problem says why, for the CR."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class Applier:
+    """Writes to Kubernetes and gives orders to encoders."""
+
+    def __init__(self, kube: Kube, peers: PeerCalls, defaults: PodDefaults) -> None:
+        self._kube = kube
+        self._peers = peers
+        self._defaults = defaults
+
+    async def store(
+        self, channel: Channel, status: EncoderDeploymentStatus, *, fence: bool
+    ) -> Channel:
+        """Write the status if it differs; the channel as it is then. Raises Outdated, KubeError.
+
+        fence: write it in any case. The API server stores nothing then, but refuses when somebody
+        else has written since: actions follow a record that is known to be the newest.
+        """
+        if not fence and as_document(status) == as_document(channel.status):
+            return channel
+        body = {**channel.body, "status": as_document(status)}
+        try:
+            written = await self._kube.put_status(body)
+        except Conflict as error:
+            raise Outdated("the channel changed while it was looked at") from error
+        except NotFound as error:
+            raise Outdated("the channel is gone") from error
+        return replace(channel, body=written, status=status)
+
+    async def act(self, channel: Channel, action: Action, addresses: Mapping[str, str]) -> None:
+        """Carry out one action; repeating it does no harm. Raises Refused, Outdated, KubeError."""
+        match action:
+            case CreateEncoder():
+                await self._create(channel, action)
+            case DeleteEncoder():
+                await self._delete(channel, action)
+            case _:
+                await self._tell(channel, action, addresses)
+
+    async def _create(self, channel: Channel, action: CreateEncoder) -> None:
+        encoder = action.encoder
+        spec = channel.spec
+        if spec is None or spec_digest(spec) != encoder.digest:
+            raise Outdated(f"{encoder.name} was decided from another spec than the present one")
+        pod = encoder_pod(channel, spec, encoder, action.anchor, self._defaults)
+        try:
+            await self._kube.create_pod(pod)
+        except AlreadyExists as error:
+            await self._check_owner(channel, encoder.name, error)
+        except Rejected as error:
+            raise Refused(_failed_create(encoder.name, str(error))) from error
+        else:
+            _log.info("%s: created pod %s", channel.key, encoder.name)
+
+    async def _check_owner(self, channel: Channel, name: str, error: AlreadyExists) -> None:
+        """A pod of that name is there: fine when it is ours."""
+        pod = await self._kube.pod(channel.key.namespace, name)
+        if pod is None or owner_uid(pod) == channel.uid:
+            return
+        why = "a pod of that name belongs to something else; delete it"
+        raise Refused(_failed_create(name, why)) from error
+
+    async def _delete(self, channel: Channel, action: DeleteEncoder) -> None:
+        if not action.uid:
+            return  # never seen: there is nothing that may be deleted
+        try:
+            await self._kube.delete_pod(channel.key.namespace, action.name, action.uid)
+        except (NotFound, Conflict):
+            return  # gone already, or another pod of that name
+        _log.info("%s: deleted pod %s", channel.key, action.name)
+
+    async def _tell(self, channel: Channel, order: Order, addresses: Mapping[str, str]) -> None:
+        """Give an order. What became of it shows in the encoder's next report."""
+        reply = await self._peers.tell(order, addresses)
+        kind = type(order).__name__
+        if reply is None:
+            _log.info("%s: %s did not reach %s", channel.key, kind, order.name)
+        elif not reply.accepted:
+            why = f"{reply.reason}: {reply.message}"
+            _log.info("%s: %s refused by %s: %s", channel.key, kind, order.name, why)
+
+
+def _failed_create(name: str, why: str) -> Problem:
+    """`observe.refused_encoder` reads the name back from the message."""
+    return Problem(reason=FAILED_CREATE, message=f"{name}: {why}"[:MESSAGE_MAX])

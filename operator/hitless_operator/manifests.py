@@ -1,0 +1,192 @@
+"""What the operator creates: the encoder pod and the Event, as plain documents.
+
+Owns labels, owner reference, security context, probes and volumes. It is pure: the same encoder
+record and spec give the same document. `apply.py` and `events.py` send them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hitless_handover.supervisor_model import EncoderRecord, Notice
+from hitless_handover.timeline import Anchor
+from hitless_operator.channel import Channel, Document
+from hitless_operator.moments import micro_time
+from hitless_wire.peers import GRPC_PORT
+from hitless_wire.resources import (
+    API_VERSION,
+    KIND,
+    EncoderDeploymentSpec,
+    encoder_config,
+)
+
+MANAGER = "hitless-operator"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+NAME_LABEL = "app.kubernetes.io/name"
+CHANNEL_LABEL = "hitless.video/channel"
+TERM_LABEL = "hitless.video/term"
+ENCODER_NAME = "hitless-encoder"
+CONTAINER_NAME = "encoder"
+CONFIG_VARIABLE = "HITLESS_ENCODER_CONFIG"
+MEDIA_PATH = "/media"
+NOBODY = 65532
+GRACE_S = 10
+# grpc.health.v1: the server as a whole, which serves as long as the process works. It must not
+# depend on the source: a restart would not bring that back.
+HEALTH_SERVICE = ""
+NOTE_MAX = 1024  # characters; limits of events.k8s.io/v1
+REASON_MAX = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodDefaults:
+    """What the operator's settings say about every encoder pod. Quantities as Kubernetes writes."""
+
+    ingest_url: str
+    cpu_request: str = "200m"
+    memory_request: str = "256Mi"
+    memory_limit: str = "1Gi"
+    media_claim: str = ""
+
+
+def encoder_pod(
+    channel: Channel,
+    spec: EncoderDeploymentSpec,
+    encoder: EncoderRecord,
+    anchor: Anchor | None,
+    defaults: PodDefaults,
+) -> Document:
+    """The pod of one encoder; it satisfies the restricted Pod Security Standard."""
+    config = encoder_config(
+        spec,
+        namespace=channel.key.namespace,
+        channel=channel.key.name,
+        encoder_id=encoder.name,
+        default_ingest_url=defaults.ingest_url,
+        anchor=anchor,
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": encoder.name,
+            "namespace": channel.key.namespace,
+            "labels": labels_of(channel.key.name, encoder),
+            "ownerReferences": [owner_of(channel)],
+        },
+        "spec": {
+            "containers": [_container(encoder.image, config.to_json(), defaults)],
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": GRACE_S,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": NOBODY,
+                "runAsGroup": NOBODY,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "volumes": _volumes(defaults),
+        },
+    }
+
+
+def labels_of(channel: str, encoder: EncoderRecord) -> dict[str, str]:
+    """All labels of an encoder pod: an allow-list, nothing is copied from the CR."""
+    return {
+        NAME_LABEL: ENCODER_NAME,
+        MANAGED_BY_LABEL: MANAGER,
+        CHANNEL_LABEL: channel,
+        TERM_LABEL: str(encoder.term),
+    }
+
+
+def owner_of(channel: Channel) -> Document:
+    """The garbage collector takes the pods along with the CR; nothing waits for them."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": channel.key.name,
+        "uid": channel.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _container(image: str, config: str, defaults: PodDefaults) -> Document:
+    return {
+        "name": CONTAINER_NAME,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            {"name": CONFIG_VARIABLE, "value": config},
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ],
+        "ports": [{"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"}],
+        "startupProbe": _probe(period_s=1, failures_max=60),
+        "livenessProbe": _probe(period_s=10, failures_max=3),
+        "readinessProbe": _probe(period_s=2, failures_max=3),
+        "resources": {
+            "requests": {"cpu": defaults.cpu_request, "memory": defaults.memory_request},
+            "limits": {"memory": defaults.memory_limit},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": _mounts(defaults),
+    }
+
+
+def _probe(*, period_s: int, failures_max: int) -> Document:
+    return {
+        "grpc": {"port": GRPC_PORT, "service": HEALTH_SERVICE},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures_max,
+    }
+
+
+def _volumes(defaults: PodDefaults) -> list[Document]:
+    volumes: list[Document] = [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+    if defaults.media_claim:
+        claim = {"claimName": defaults.media_claim, "readOnly": True}
+        volumes.append({"name": "media", "persistentVolumeClaim": claim})
+    return volumes
+
+
+def _mounts(defaults: PodDefaults) -> list[Document]:
+    mounts: list[Document] = [{"name": "tmp", "mountPath": "/tmp"}]
+    if defaults.media_claim:
+        mounts.append({"name": "media", "mountPath": MEDIA_PATH, "readOnly": True})
+    return mounts
+
+
+def event(channel: Channel, notice: Notice, *, instance: str, now_us: int) -> Document:
+    """An events.k8s.io/v1 Event. The same notice at the same microsecond has the same name."""
+    regarding: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "namespace": channel.key.namespace,
+        "name": channel.key.name,
+        "uid": channel.uid,
+        "resourceVersion": channel.body["metadata"].get("resourceVersion", ""),
+    }
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{channel.key.name}.{now_us:x}.{notice.reason.lower()}",
+            "namespace": channel.key.namespace,
+        },
+        "eventTime": micro_time(now_us),
+        "type": "Warning" if notice.warning else "Normal",
+        "reason": notice.reason[:REASON_MAX],
+        "note": notice.message[:NOTE_MAX],
+        "action": "Supervise",
+        "regarding": regarding,
+        "reportingController": f"hitless.video/{MANAGER}",
+        "reportingInstance": instance,
+    }

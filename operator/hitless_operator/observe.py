@@ -1,0 +1,107 @@
+"""What a channel looks like now: its pods, what its encoders and its origin say.
+
+Owns the reading of all that the supervisor decides upon, and nothing else: it changes nothing.
+`reconcile.py` calls it once a look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from hitless_handover.messages import EncoderReport, OriginReport
+from hitless_handover.peer_model import Reply
+from hitless_handover.supervisor import asks
+from hitless_handover.supervisor_model import (
+    ChannelRecord,
+    ChannelView,
+    EncoderState,
+    EncoderView,
+)
+from hitless_operator.channel import Channel, Document
+from hitless_operator.kube import Kube
+from hitless_operator.pods import encoder_view, owner_uid
+from hitless_wire.peers import Order
+
+FAILED_CREATE = "FailedCreate"
+
+
+class PeerCalls(Protocol):
+    """What is needed of hitless_wire.peers.Peers."""
+
+    async def encoder_report(self, address: str) -> EncoderReport | None:
+        """None: unreachable within its deadline."""
+
+    async def origin_report(
+        self, base_url: str, namespace: str, channel: str
+    ) -> OriginReport | None:
+        """None: unreachable, or knows nothing of the channel."""
+
+    async def tell(self, order: Order, addresses: Mapping[str, str]) -> Reply | None:
+        """None: unreachable."""
+
+
+class Observer:
+    """Reads pods, encoders and origin."""
+
+    def __init__(self, kube: Kube, peers: PeerCalls) -> None:
+        self._kube = kube
+        self._peers = peers
+
+    async def view(
+        self, channel: Channel, record: ChannelRecord, origin_url: str | None
+    ) -> ChannelView:
+        """What there is now. origin_url: None when no origin can be asked. Raises KubeError."""
+        encoders = encoders_of(channel, record, await self._kube.pods(channel.key))
+        asked = [encoders[name] for name in sorted(asks(record)) if name in encoders]
+        origin, reports = await asyncio.gather(
+            self._origin(channel, origin_url if asked else None),
+            asyncio.gather(*(self._report(encoder) for encoder in asked)),
+        )
+        told = {
+            encoder.name: replace(encoder, report=report)
+            for encoder, report in zip(asked, reports, strict=True)
+        }
+        return ChannelView(
+            channel_uid=channel.uid,
+            channel=channel.key.name,
+            encoders=encoders | told,
+            origin=origin,
+        )
+
+    async def _report(self, encoder: EncoderView) -> EncoderReport | None:
+        """Its own word. Who answers under the address of another encoder is not believed."""
+        if not encoder.address:
+            return None
+        report = await self._peers.encoder_report(encoder.address)
+        if report is None or report.identity.encoder_id != encoder.name:
+            return None
+        return report
+
+    async def _origin(self, channel: Channel, origin_url: str | None) -> OriginReport | None:
+        if origin_url is None:
+            return None
+        return await self._peers.origin_report(origin_url, channel.key.namespace, channel.key.name)
+
+
+def encoders_of(
+    channel: Channel, record: ChannelRecord, pods: list[Document]
+) -> dict[str, EncoderView]:
+    """The channel's own pods by name; pods of a former CR of the same name are not its own."""
+    views = [encoder_view(pod) for pod in pods if owner_uid(pod) == channel.uid]
+    encoders = {view.name: view for view in views}
+    refused = refused_encoder(record)
+    if refused is not None and refused.name not in encoders:
+        encoders[refused.name] = refused
+    return encoders
+
+
+def refused_encoder(record: ChannelRecord) -> EncoderView | None:
+    """The encoder whose creation was refused, from the record that says so: it stays visible."""
+    problem = record.problem
+    if problem is None or problem.reason != FAILED_CREATE:
+        return None
+    name, _, message = problem.message.partition(": ")
+    return EncoderView(name=name, state=EncoderState.MISSING, reason=FAILED_CREATE, message=message)

@@ -1,0 +1,222 @@
+"""Between the supervisor's record and the CR status, both ways, without loss.
+
+Owns this translation only. What is derived for people (timestamps, lost frames, endpoints,
+conditions) is added on the way out and ignored on the way in. `reconcile.py` calls it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hitless_handover.messages import Confirmation
+from hitless_handover.supervisor_model import (
+    ChannelRecord,
+    EncoderRecord,
+    HandoverRecord,
+    Problem,
+)
+from hitless_handover.timeline import Timeline
+from hitless_operator.moments import from_time, micro_time
+from hitless_operator.status_model import (
+    Condition,
+    ConfirmationsStatus,
+    ConfirmationStatus,
+    EncoderDeploymentStatus,
+    EncoderStatus,
+    EndpointsStatus,
+    EventStatus,
+    HandoverStatus,
+    ProblemStatus,
+)
+from hitless_wire.resources import AnchorModel
+
+
+def record_of(status: EncoderDeploymentStatus) -> ChannelRecord:
+    """The record that a status holds."""
+    return ChannelRecord(
+        phase=status.phase,
+        observed_generation=status.observed_generation,
+        term=status.term,
+        anchor=None if status.anchor is None else status.anchor.value(),
+        active=None if status.active is None else _encoder_record(status.active),
+        handover=None if status.handover is None else _handover_record(status.handover),
+        history=tuple(_handover_record(done) for done in status.history),
+        problem=_problem(status.problem),
+    )
+
+
+def status_of(
+    record: ChannelRecord,
+    *,
+    previous: EncoderDeploymentStatus,
+    timeline: Timeline | None,
+    endpoints: EndpointsStatus | None,
+    conditions: tuple[Condition, ...],
+) -> EncoderDeploymentStatus:
+    """The status that holds a record.
+
+    previous: what the CR holds now; an event once written keeps its timestamp and timecode, also
+    when the timeline has changed since. timeline: None when the spec can't be read.
+    """
+    written = _Events(previous, timeline)
+    return EncoderDeploymentStatus(
+        observed_generation=record.observed_generation,
+        phase=record.phase,
+        term=record.term,
+        anchor=None if record.anchor is None else AnchorModel.of(record.anchor),
+        active=None if record.active is None else _encoder_status(record.active),
+        endpoints=endpoints,
+        handover=None if record.handover is None else _handover_status(record.handover, written),
+        history=tuple(_handover_status(done, written) for done in record.history),
+        problem=_problem_status(record.problem),
+        conditions=conditions,
+    )
+
+
+def as_document(status: EncoderDeploymentStatus) -> dict[str, Any]:
+    """The status as it is sent: camelCase, nothing that is None."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class _Events:
+    """Derives the people's notations of a handover event, or finds what was written before."""
+
+    def __init__(self, previous: EncoderDeploymentStatus, timeline: Timeline | None) -> None:
+        known = (*previous.history, *([previous.handover] if previous.handover else []))
+        self._written = {done.id: done.event for done in known if done.event is not None}
+        self._timeline = timeline
+
+    def of(self, update: HandoverRecord) -> EventStatus | None:
+        if update.frame is None and update.segment is None:
+            return None
+        written = self._written.get(update.handover_id)
+        if written is not None and written.frame == update.frame:
+            return written.model_copy(update={"segment": update.segment})
+        if self._timeline is None or update.frame is None:
+            return EventStatus(frame=update.frame, segment=update.segment)
+        return EventStatus(
+            frame=update.frame,
+            segment=update.segment,
+            timestamp=micro_time(self._timeline.wall_us(update.frame)),
+            timecode=self._timeline.timecode(update.frame),
+        )
+
+
+# --- encoders ---
+
+
+def _encoder_status(encoder: EncoderRecord) -> EncoderStatus:
+    return EncoderStatus(
+        pod=encoder.name,
+        image=encoder.image,
+        digest=encoder.digest,
+        term=encoder.term,
+        uid=encoder.uid or None,
+        since=_maybe_time(encoder.since_us),
+    )
+
+
+def _encoder_record(status: EncoderStatus) -> EncoderRecord:
+    return EncoderRecord(
+        name=status.pod,
+        image=status.image,
+        digest=status.digest,
+        term=status.term,
+        uid=status.uid or "",
+        since_us=_maybe_us(status.since),
+    )
+
+
+# --- handovers ---
+
+
+def _handover_status(update: HandoverRecord, events: _Events) -> HandoverStatus:
+    said = update.origin_confirmation
+    return HandoverStatus(
+        id=update.handover_id,
+        phase=update.phase,
+        generation=update.generation,
+        term=update.term,
+        from_=_encoder_status(update.incumbent),
+        to=_encoder_status(update.successor),
+        event=events.of(update),
+        confirmations=_confirmations_status(update),
+        frames_lost=None if said is None else said.gap_frames,
+        # Frames that both encoders *delivered* are overlap; the origin publishes one of them.
+        frames_repeated=None if said is None else 0,
+        started_at=micro_time(update.started_us),
+        phase_since=micro_time(update.phase_since_us),
+        finished_at=_maybe_time(update.finished_us),
+        reason=update.reason or None,
+        message=update.message or None,
+    )
+
+
+def _handover_record(status: HandoverStatus) -> HandoverRecord:
+    said = status.confirmations or ConfirmationsStatus()
+    return HandoverRecord(
+        handover_id=status.id,
+        phase=status.phase,
+        generation=status.generation,
+        term=status.term,
+        incumbent=_encoder_record(status.from_),
+        successor=_encoder_record(status.to),
+        started_us=from_time(status.started_at),
+        phase_since_us=from_time(status.phase_since),
+        frame=None if status.event is None else status.event.frame,
+        segment=None if status.event is None else status.event.segment,
+        incumbent_confirmation=_confirmation(said.incumbent),
+        successor_confirmation=_confirmation(said.successor),
+        origin_confirmation=_confirmation(said.origin),
+        reason=status.reason or "",
+        message=status.message or "",
+        finished_us=_maybe_us(status.finished_at),
+    )
+
+
+def _confirmations_status(update: HandoverRecord) -> ConfirmationsStatus | None:
+    said = ConfirmationsStatus(
+        incumbent=_confirmation_status(update.incumbent_confirmation),
+        successor=_confirmation_status(update.successor_confirmation),
+        origin=_confirmation_status(update.origin_confirmation),
+    )
+    return None if said == ConfirmationsStatus() else said
+
+
+def _confirmation_status(said: Confirmation | None) -> ConfirmationStatus | None:
+    if said is None:
+        return None
+    return ConfirmationStatus(
+        segment=said.segment, gap_frames=said.gap_frames, overlap_frames=said.overlap_frames
+    )
+
+
+def _confirmation(status: ConfirmationStatus | None) -> Confirmation | None:
+    if status is None:
+        return None
+    return Confirmation(
+        segment=status.segment,
+        gap_frames=status.gap_frames,
+        overlap_frames=status.overlap_frames,
+    )
+
+
+# --- small leaves ---
+
+
+def _problem(status: ProblemStatus | None) -> Problem | None:
+    return None if status is None else Problem(reason=status.reason, message=status.message)
+
+
+def _problem_status(problem: Problem | None) -> ProblemStatus | None:
+    if problem is None:
+        return None
+    return ProblemStatus(reason=problem.reason, message=problem.message)
+
+
+def _maybe_time(at_us: int | None) -> str | None:
+    return None if at_us is None else micro_time(at_us)
+
+
+def _maybe_us(text: str | None) -> int | None:
+    return None if text is None else from_time(text)

@@ -1,0 +1,81 @@
+"""kopf's part: it watches channels and encoder pods, and says which channel to look at.
+
+Owns kopf's settings, credentials and handlers. The handlers only post a key into the work queue:
+they decide nothing, write nothing and never wait, so that no object's events are held up. kopf gets
+no chance to write either: no finalizer, no annotation, no patch, no Event. `__main__.py` runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+import kopf
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from hitless_operator.channel import Key
+from hitless_operator.health import WatchPulse
+from hitless_operator.manifests import CHANNEL_LABEL, MANAGED_BY_LABEL, MANAGER
+from hitless_wire.resources import GROUP, PLURAL, VERSION
+
+WATCH_S = 300  # the server ends a watch after this; shorter than any proxy's patience
+INACTIVITY_S = 70  # bookmarks come every 60 s
+EXIT_S = 20
+EncoderPods = ("v1", "pods")
+
+
+def settings_of_kopf() -> kopf.OperatorSettings:
+    """kopf without its own writes, with watches that notice their death."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True  # needs no permission on CRDs and namespaces
+    settings.peering.standalone = True
+    settings.watching.server_timeout = WATCH_S
+    settings.watching.inactivity_timeout = INACTIVITY_S
+    settings.watching.label_selectors[EncoderPods] = f"{MANAGED_BY_LABEL}={MANAGER}"
+    settings.process.ultimate_exiting_timeout = EXIT_S
+    return settings
+
+
+def registry_of_kopf(
+    add: Callable[[Key], None], configuration: Configuration, pulse: WatchPulse
+) -> kopf.OperatorRegistry:
+    """The handlers. add: the work queue's."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        session = watch_session(configuration, pulse)
+        return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def channel_changed(*, namespace: str | None, name: str, **_: Any) -> None:
+        add(Key(namespace or "", name))
+
+    @kopf.on.event(*EncoderPods, labels={MANAGED_BY_LABEL: MANAGER}, registry=registry)
+    async def pod_changed(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+        channel = labels.get(CHANNEL_LABEL)
+        if channel:
+            add(Key(namespace or "", channel))
+
+    return registry
+
+
+def watch_session(configuration: Configuration, pulse: WatchPulse) -> aiohttp.ClientSession:
+    """kopf's connections: credentials as the Kubernetes client has them, fresh for each request."""
+
+    async def authorise(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            request.headers["Authorization"] = token
+        pulse.beat(request.url.path)
+        return await handler(request)
+
+    tls = RESTClientObject(configuration).ssl_context
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=tls), middlewares=(authorise,)
+    )

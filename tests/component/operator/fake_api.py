@@ -1,0 +1,158 @@
+"""A small API server in this process: what the operator uses of one, and no more.
+
+GET, POST and DELETE of pods, GET and PUT status of channels (resourceVersion conflicts, no-op
+writes store nothing), uid preconditions, POST of Events. Garbage collection is left out.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+Document = dict[str, Any]
+CHANNELS = "/apis/hitless.video/v1alpha1/namespaces/{namespace}/encoderdeployments/{name}"
+PODS = "/api/v1/namespaces/{namespace}/pods"
+
+
+@dataclass
+class FakeApi:
+    """An async context manager. Objects are by name: tests use one namespace."""
+
+    channels: dict[str, Document] = field(default_factory=dict)
+    pods: dict[str, Document] = field(default_factory=dict)
+    events: list[Document] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+    on_put: list[Callable[[], None]] = field(default_factory=list)
+    reject_pods: str = ""
+    version: int = 100
+    url: str = ""
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/apis/hitless.video/v1alpha1", self._resources)
+        app.router.add_get(CHANNELS, self._get_channel)
+        app.router.add_put(CHANNELS + "/status", self._put_status)
+        app.router.add_get(PODS, self._list_pods)
+        app.router.add_post(PODS, self._create_pod)
+        app.router.add_get(PODS + "/{name}", self._get_pod)
+        app.router.add_delete(PODS + "/{name}", self._delete_pod)
+        app.router.add_post("/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._event)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._runner.cleanup()
+
+    # --- what a user and a kubelet do ---
+
+    def apply(self, name: str, spec: Document) -> None:
+        """kubectl apply: a new generation when the spec differs."""
+        known = self.channels.get(name)
+        if known is None:
+            metadata = {
+                "namespace": "live",
+                "name": name,
+                "uid": f"5eed0000-{name}",
+                "generation": 1,
+            }
+            self.channels[name] = {
+                "apiVersion": "hitless.video/v1alpha1",
+                "kind": "EncoderDeployment",
+                "metadata": metadata,
+                "spec": spec,
+                "status": {"observedGeneration": -1},
+            }
+        elif known["spec"] != spec:
+            known["spec"] = spec
+            known["metadata"]["generation"] += 1
+        self.touch(self.channels[name])
+
+    def touch(self, document: Document) -> None:
+        """Any write gives a new resourceVersion."""
+        self.version += 1
+        document["metadata"]["resourceVersion"] = str(self.version)
+
+    # --- the API ---
+
+    async def _resources(self, _: web.Request) -> web.Response:
+        return web.json_response({"resources": [{"name": "encoderdeployments"}]})
+
+    async def _get_channel(self, request: web.Request) -> web.Response:
+        return _answer(self.channels.get(request.match_info["name"]))
+
+    async def _put_status(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        for hook in self.on_put:
+            hook()
+        known = self.channels.get(request.match_info["name"])
+        if known is None:
+            return _failure(404, "NotFound", "no such channel")
+        if body["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"]:
+            return _failure(409, "Conflict", "the object has been modified")
+        if body.get("status") != known.get("status"):
+            known["status"] = body["status"]
+            self.touch(known)
+            self.writes.append("status")
+        return _answer(known)
+
+    async def _list_pods(self, request: web.Request) -> web.Response:
+        wanted = dict(w.split("=") for w in request.query["labelSelector"].split(","))
+        items = [p for p in self.pods.values() if wanted.items() <= p["metadata"]["labels"].items()]
+        return web.json_response({"items": items})
+
+    async def _get_pod(self, request: web.Request) -> web.Response:
+        return _answer(self.pods.get(request.match_info["name"]))
+
+    async def _create_pod(self, request: web.Request) -> web.Response:
+        pod = await request.json()
+        name = pod["metadata"]["name"]
+        if self.reject_pods:
+            return _failure(403, "Forbidden", self.reject_pods)
+        if name in self.pods:
+            return _failure(409, "AlreadyExists", f'pods "{name}" already exists')
+        self.version += 1
+        pod["metadata"]["uid"] = f"uid-{self.version}"
+        pod["status"] = {"phase": "Pending"}
+        self.pods[name] = pod
+        self.writes.append(f"create {name}")
+        return _answer(pod)
+
+    async def _delete_pod(self, request: web.Request) -> web.Response:
+        name, options = request.match_info["name"], json.loads(await request.text())
+        pod = self.pods.get(name)
+        if pod is None:
+            return _failure(404, "NotFound", "no such pod")
+        if options["preconditions"]["uid"] != pod["metadata"]["uid"]:
+            return _failure(409, "Conflict", "the UID in the precondition does not match")
+        del self.pods[name]
+        self.writes.append(f"delete {name}")
+        return _answer(pod)
+
+    async def _event(self, request: web.Request) -> web.Response:
+        self.events.append(await request.json())
+        return _answer(self.events[-1])
+
+
+def _answer(document: Document | None) -> web.Response:
+    if document is None:
+        return _failure(404, "NotFound", "nothing of that name")
+    return web.json_response(copy.deepcopy(document))
+
+
+def _failure(code: int, reason: str, message: str) -> web.Response:
+    status = {"kind": "Status", "code": code, "reason": reason, "message": message}
+    return web.json_response(status, status=code)

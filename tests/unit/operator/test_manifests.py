@@ -1,0 +1,123 @@
+"""The encoder pod and the Event, as documents."""
+
+from __future__ import annotations
+
+import json
+
+from tests.unit.operator import samples
+from tests.unit.operator.samples import Document
+
+from hitless_handover.supervisor_model import Notice
+from hitless_handover.timeline import Anchor
+from hitless_operator.manifests import NOTE_MAX, PodDefaults, encoder_pod, event
+from hitless_wire.resources import EncoderConfig
+
+ANCHOR = Anchor(source_ticks=1, source_timescale=90_000, wrap_ticks=2**33, frame=2, wall_us=3)
+
+
+def pod(media_claim: str = "", anchor: Anchor | None = ANCHOR) -> Document:
+    channel = samples.channel()
+    assert channel.spec is not None
+    defaults = PodDefaults(ingest_url="http://origin:8080", media_claim=media_claim)
+    return encoder_pod(channel, channel.spec, samples.encoder(7), anchor, defaults)
+
+
+def container() -> Document:
+    found: Document = pod()["spec"]["containers"][0]
+    return found
+
+
+def test_metadata_is_an_allow_list() -> None:
+    metadata = pod()["metadata"]
+    assert metadata == {
+        "name": "first-7",
+        "namespace": "live",
+        "labels": {
+            "app.kubernetes.io/name": "hitless-encoder",
+            "app.kubernetes.io/managed-by": "hitless-operator",
+            "hitless.video/channel": "first",
+            "hitless.video/term": "7",
+        },
+        "ownerReferences": [
+            {
+                "apiVersion": "hitless.video/v1alpha1",
+                "kind": "EncoderDeployment",
+                "name": "first",
+                "uid": samples.UID,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }
+
+
+def test_the_encoder_is_told_its_configuration() -> None:
+    env = {e["name"]: e for e in container()["env"]}
+    config = EncoderConfig.model_validate_json(env["HITLESS_ENCODER_CONFIG"]["value"])
+    assert (config.namespace, config.channel, config.encoder_id) == ("live", "first", "first-7")
+    assert config.ingest_url == "http://origin:8080"
+    assert config.anchor is not None
+    assert config.anchor.value() == ANCHOR
+    assert env["POD_IP"]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+
+
+def test_the_same_encoder_is_the_same_document() -> None:
+    assert json.dumps(pod()) == json.dumps(pod())
+    assert pod(anchor=None) != pod()
+
+
+def test_it_satisfies_the_restricted_pod_security_standard() -> None:
+    spec, box = pod("media")["spec"], container()["securityContext"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 65532
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert box["allowPrivilegeEscalation"] is False
+    assert box["capabilities"] == {"drop": ["ALL"]}
+    assert box["readOnlyRootFilesystem"] is True
+    kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
+    assert kinds == {"emptyDir", "persistentVolumeClaim"}
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_probes_ask_the_encoder_s_own_server() -> None:
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container()[probe]["grpc"] == {"port": 7400, "service": ""}
+    assert container()["ports"] == [{"name": "grpc", "containerPort": 7400, "protocol": "TCP"}]
+
+
+def test_media_is_mounted_read_only_where_there_is_a_claim() -> None:
+    with_claim = pod("films")["spec"]
+    assert with_claim["volumes"][1] == {
+        "name": "media",
+        "persistentVolumeClaim": {"claimName": "films", "readOnly": True},
+    }
+    mounts = with_claim["containers"][0]["volumeMounts"]
+    assert mounts[1] == {"name": "media", "mountPath": "/media", "readOnly": True}
+    assert len(pod()["spec"]["volumes"]) == 1
+
+
+def test_memory_is_limited_and_cpu_is_not() -> None:
+    assert container()["resources"] == {
+        "requests": {"cpu": "200m", "memory": "256Mi"},
+        "limits": {"memory": "1Gi"},
+    }
+
+
+def test_an_event() -> None:
+    notice = Notice(reason="HandoverArmed", message="x" * 2000)
+    made = event(samples.channel(), notice, instance="pod-1", now_us=1_795_388_861_234_567)
+    assert made["apiVersion"] == "events.k8s.io/v1"
+    assert made["metadata"] == {
+        "name": f"first.{1_795_388_861_234_567:x}.handoverarmed",
+        "namespace": "live",
+    }
+    assert made["eventTime"] == "2026-11-22T23:07:41.234567Z"
+    assert (made["type"], made["reason"], made["action"]) == (
+        "Normal",
+        "HandoverArmed",
+        "Supervise",
+    )
+    assert len(made["note"]) == NOTE_MAX
+    assert made["regarding"]["uid"] == samples.UID
+    warning = Notice(reason="X", message="y", warning=True)
+    assert event(samples.channel(), warning, instance="i", now_us=1)["type"] == "Warning"
