@@ -40,6 +40,7 @@ from hitless_handover.supervisor_model import (
     ReleaseHandover,
 )
 
+_NOT_TO_DELETE = (EncoderState.MISSING, EncoderState.TERMINATING)
 SETTLE_POLL_US = 2_000_000  # while the platform is at work
 
 
@@ -108,9 +109,10 @@ def _is_hopeless(desired: Desired, record: ChannelRecord) -> bool:
     It is deleted when the other one is on air, so that a wrong guess costs nothing.
     """
     assert record.active is not None
-    if desired.digest == record.active.digest or desired.paused:
+    if desired.digest == record.active.digest:
         return False
-    return record.active.since_us is None or record.phase is ChannelPhase.DEGRADED
+    never_led = record.active.since_us is None
+    return never_led or (record.phase is ChannelPhase.DEGRADED and not desired.paused)
 
 
 def _replace_lost(
@@ -240,7 +242,7 @@ def _clear_away(record: ChannelRecord, view: ChannelView) -> tuple[Action, ...]:
     assert record.active is not None
     actions: list[Action] = []
     for name, seen in sorted(view.encoders.items()):
-        if name == record.active.name or seen.state is EncoderState.TERMINATING:
+        if name == record.active.name or seen.state in _NOT_TO_DELETE:
             continue
         actions.extend(_release_before(record.handover, name))
         actions.append(DeleteEncoder(name=name, uid=seen.uid))

@@ -159,7 +159,7 @@ def _starting(
         return given_up
     if seen.state is EncoderState.MISSING:
         create = CreateEncoder(encoder=update.successor, anchor=record.anchor)
-        return Decision(record=record, actions=(create,))
+        return replace(_blocked(record, seen), actions=(create,))
     report = seen.report
     if report is None or report.head_segment is None:
         return _blocked(record, seen)

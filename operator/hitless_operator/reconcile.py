@@ -22,13 +22,13 @@ from hitless_handover.supervisor_model import (
 from hitless_operator.apply import Applier, Refused
 from hitless_operator.channel import Channel, Key, StatusUnreadable, channel_of, is_deleted
 from hitless_operator.conditions import INVALID_SPEC, STALLED, Wanted, conditions_of
-from hitless_operator.desired import desired_of
 from hitless_operator.events import Announcer
 from hitless_operator.kube import Kube, KubeError
 from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
 from hitless_operator.status import record_of, status_of
 from hitless_operator.status_model import EncoderDeploymentStatus, EndpointsStatus
+from hitless_wire.desired import desired_of
 from hitless_wire.ingest import live_path
 from hitless_wire.resources import EncoderDeploymentSpec, spec_digest
 

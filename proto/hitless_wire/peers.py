@@ -40,6 +40,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     # Pods come and go under the same address: never share a sub-channel's back-off between calls.
     ("grpc.use_local_subchannel_pool", 1),
+    # Pods and processes are reached directly, whatever the environment says of proxies.
+    ("grpc.enable_http_proxy", 0),
 )
 
 Order = GrantTerm | BeginHandover | AbortHandover | ReleaseHandover
@@ -99,7 +101,7 @@ class Peers:
                     return None
                 return origin_report(ChannelReport.model_validate_json(await response.read()))
         except (TimeoutError, aiohttp.ClientError, ValidationError) as error:
-            _log.warning("origin %s did not answer: %s", url, error or type(error).__name__)
+            _log.info("origin %s did not answer: %s", url, error or type(error).__name__)
             return None
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hitless_cli.local.versions import with_version
-from hitless_handover.messages import Criteria
-from hitless_handover.supervisor_model import Desired, HandoverPolicy
-from hitless_handover.timeline import MICROSECONDS, ceil_div
-from hitless_wire.resources import EncoderDeploymentSpec, Handover, spec_digest
+from hitless_handover.supervisor_model import Desired
+from hitless_wire.desired import desired_of
+from hitless_wire.resources import EncoderDeploymentSpec, spec_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,29 +61,4 @@ def _next(intent: Intent, spec: EncoderDeploymentSpec) -> Intent:
 
 def desired(intent: Intent) -> Desired:
     """The intent as the supervisor reads it."""
-    spec = intent.spec
-    timeline = spec.timeline.resolve()
-    span = timeline.segment_frames * timeline.rate_den
-    return Desired(
-        generation=intent.generation,
-        image=spec.image,
-        digest=intent.digest,
-        policy=_policy(spec.handover),
-        segment_frames=timeline.segment_frames,
-        segment_us=ceil_div(span * MICROSECONDS, timeline.rate_num),
-        paused=spec.paused,
-    )
-
-
-def _policy(handover: Handover) -> HandoverPolicy:
-    return HandoverPolicy(
-        criteria=Criteria(
-            lead_segments=handover.lead_segments,
-            verify_segments=handover.verify.segments,
-            psnr_min_db=handover.verify.psnr_min_db,
-        ),
-        hold_segments=handover.hold_segments,
-        start_s=handover.deadlines.start_seconds,
-        negotiate_s=handover.deadlines.negotiate_seconds,
-        confirm_s=handover.deadlines.confirm_seconds,
-    )
+    return desired_of(intent.spec, generation=intent.generation, has_origin=True)

@@ -1,6 +1,6 @@
-"""What the user asks for, as the supervisor reads it: from the CR's spec to `Desired`.
+"""What the user asks for, as the supervisor reads it: from a spec to `Desired`.
 
-Owns the derivation of segment times and policy from the spec. `channel.py` calls it.
+Owns the derivation of segment times and policy. The operator and `hitless local` call it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hitless_wire.resources import EncoderDeploymentSpec, Handover, spec_digest
 
 
 def desired_of(spec: EncoderDeploymentSpec, *, generation: int, has_origin: bool) -> Desired:
-    """generation: metadata.generation. has_origin: whether the origin can be asked."""
+    """generation: metadata.generation. has_origin: whether an origin can be asked."""
     timeline = spec.timeline.resolve()
     span = timeline.segment_frames * timeline.rate_den
     return Desired(
