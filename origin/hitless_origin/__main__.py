@@ -1,0 +1,121 @@
+"""`python -m hitless_origin`: the composition root of the origin.
+
+Every option has an environment variable HITLESS_ORIGIN_<NAME>; the option wins. SIGTERM and SIGINT
+close in order: no new connections, running answers end, channels finish, the folder is free.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from hitless_origin.clock import SystemClock
+from hitless_origin.errors import StartError
+from hitless_origin.origin import Origin
+from hitless_origin.server import make_app
+from hitless_origin.settings import Settings
+
+ENV_PREFIX = "HITLESS_ORIGIN_"
+CLOSE_S_MAX = 10  # for answers that are under way
+_DEFAULT = Settings(data=Path("origin-data"))
+
+log = logging.getLogger("hitless_origin")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to stop. Gives the exit code: 0 closed in order, 2 could not start."""
+    settings = read_settings(sys.argv[1:] if arguments is None else arguments, os.environ)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        asyncio.run(run(settings))
+    except StartError as error:
+        log.error("%s", error)
+        return 2
+    return 0
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Options over environment over defaults. Exits with a message when one can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m hitless_origin", description=__doc__)
+
+    def option(name: str, kind: type[int] | type[str], default: int | str, text: str) -> None:
+        variable = ENV_PREFIX + name.upper().replace("-", "_")
+        value = environment.get(variable, default)  # argparse checks a text default like an option
+        parser.add_argument(
+            f"--{name}", type=kind, default=value, help=f"{text} ({variable}; {default})"
+        )
+
+    option("host", str, _DEFAULT.host, "address to listen on")
+    option("port", int, _DEFAULT.port, "port to listen on")
+    option("data", str, str(_DEFAULT.data), "folder for the channels")
+    option(
+        "deadline-percent",
+        int,
+        _DEFAULT.deadline_percent,
+        "publish deadline in percent of a segment",
+    )
+    option("channels-max", int, _DEFAULT.channels_max, "most channels at a time")
+    parsed = parser.parse_args(arguments)
+    if not 0 <= parsed.port <= 65_535:
+        parser.error(f"--port {parsed.port} is no port: give 0 to 65535")
+    if not 10 <= parsed.deadline_percent <= 1000:
+        parser.error(f"--deadline-percent {parsed.deadline_percent}: give 10 to 1000")
+    if parsed.channels_max < 1:
+        parser.error(f"--channels-max {parsed.channels_max}: give at least 1")
+    return Settings(
+        data=Path(parsed.data),
+        host=parsed.host,
+        port=parsed.port,
+        deadline_percent=parsed.deadline_percent,
+        channels_max=parsed.channels_max,
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Open, serve until SIGTERM or SIGINT, close. Raises StartError."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    origin = Origin(settings, SystemClock())
+    runner: web.AppRunner | None = None
+    try:
+        await origin.open()
+        # aiohttp names what did not fit in a log line of its own; an access log is the proxy's
+        runner = web.AppRunner(make_app(origin), access_log=None, shutdown_timeout=CLOSE_S_MAX)
+        await _listen(runner, settings)
+        await stop.wait()
+        log.info("closing")
+        origin.closing = True  # /healthz says so from now on
+    finally:
+        if runner is not None:
+            await runner.cleanup()
+        await origin.close()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    await runner.setup()
+    site = web.TCPSite(runner, settings.host, settings.port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise StartError(
+            f"can't listen on {settings.host}:{settings.port}: {error.strerror or error}; "
+            "choose another --host or --port"
+        ) from error
+    for address in runner.addresses:
+        log.info("listening on http://%s:%s", *address[:2])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The origin's errors, split by who must act.
+
+PushRefused: the encoder (its answer says what to do). StartError: whoever starts the process.
+StoreError: whoever looks after the disk.
+"""
+
+from __future__ import annotations
+
+
+class OriginError(Exception):
+    """Base of all."""
+
+
+class StartError(OriginError):
+    """The process can't start; the message says which setting to change."""
+
+
+class StoreError(OriginError):
+    """What is on disk can't be read as a channel."""
+
+
+class PushRefused(OriginError):
+    """A push was refused.
+
+    status: HTTP status of the answer (proto/hitless_wire/ingest.py). mismatch: counts as one in the
+    channel's report. retry_after_s: when the same push may succeed, seconds.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        *,
+        expected: object = None,
+        got: object = None,
+        hint: str = "",
+        mismatch: bool = False,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.expected = None if expected is None else str(expected)
+        self.got = None if got is None else str(got)
+        self.hint = hint
+        self.mismatch = mismatch
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, str | None]:
+        """The JSON body of the answer."""
+        return {
+            "error": self.error,
+            "expected": self.expected,
+            "got": self.got,
+            "hint": self.hint,
+        }

@@ -1,0 +1,234 @@
+"""The HTTP side of pushes (proto/hitless_wire/ingest.py): who, what, how long, and is it whole.
+
+Reads and checks a body before the channel hears of it: path, headers, size, digest, boxes. Nothing
+of a body that breaks off, is too long or is wrong ever reaches the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+
+from aiohttp import ClientError, web
+
+from hitless_handover.timeline import Timeline
+from hitless_origin.boxes import InitFacts
+from hitless_origin.channel import Answer, Channel, SegmentPush
+from hitless_origin.cmaf import judge_init, judge_segment
+from hitless_origin.description import read_description
+from hitless_origin.errors import PushRefused
+from hitless_origin.names import IngestPath, is_encoder, parse_ingest
+from hitless_origin.origin import Origin
+from hitless_origin.refusals import not_introduced
+from hitless_origin.store import Place
+from hitless_wire.ingest import (
+    HEADER_DIGEST,
+    HEADER_ENCODER,
+    HEADER_PRIORITY,
+    TrackDescription,
+)
+
+DESCRIPTION_BYTES_MAX = 64 * 1024
+INIT_BYTES_MAX = 64 * 1024
+SEGMENT_BYTES_LEAST = 1024 * 1024  # allowed whatever the description says
+SEGMENT_BYTES_MAX = 128 * 1024 * 1024
+_BANDWIDTH_SLACK = 4  # times what the track's peak bandwidth makes of a segment
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PRIORITY = re.compile(r"0|[1-9][0-9]{0,17}")
+
+log = logging.getLogger(__name__)
+
+
+class Ingest:
+    """The handler of every PUT below /ingest/. answers: how many pushes ended with which status."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.answers: Counter[int] = Counter()
+        self._origin = origin
+        self._uploads = asyncio.Semaphore(origin.settings.uploads_max)
+
+    async def put(self, request: web.Request) -> web.Response:
+        """One push."""
+        response = await self._answer(request)
+        self.answers[response.status] += 1
+        return response
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        try:
+            answer = await self._take(request)
+        except PushRefused as refusal:
+            return _refused(request, refusal)
+        except OSError:
+            log.exception("push to %s failed", request.path)
+            error = PushRefused(503, "the disk failed", hint="push it again", retry_after_s=1)
+            return _refused(request, error)
+        return web.json_response({"status": answer.name.lower()}, status=answer.value)
+
+    async def _take(self, request: web.Request) -> Answer:
+        path = parse_ingest(request.rel_url.raw_path)
+        if path is None:
+            raise PushRefused(
+                403,
+                "this path may not be pushed to",
+                expected="/ingest/{namespace}/{channel}/… as proto/hitless_wire/ingest.py has it",
+                got=request.rel_url.raw_path[:200],
+                hint="names hold a-z, 0-9 and -; numbers have no leading zero",
+            )
+        encoder = request.headers.get(HEADER_ENCODER, "")
+        if not is_encoder(encoder):
+            raise PushRefused(
+                403,
+                f"{HEADER_ENCODER} does not name an encoder",
+                expected="[a-z0-9-]{1,63}",
+                got=encoder[:80],
+            )
+        if path.track is None:
+            return await self._description(request, path, encoder)
+        channel = self._origin.channels.get(path.key)
+        if channel is None:
+            raise not_introduced(encoder, "description")
+        try:
+            if path.segment is None:
+                return await self._init(request, channel, path.track, encoder)
+            place = Place(segment=path.segment, encoder=encoder, track=path.track)
+            return await self._segment(request, channel, place)
+        except PushRefused as refusal:
+            if refusal.mismatch:
+                channel.count_mismatch()
+            raise
+
+    async def _description(self, request: web.Request, path: IngestPath, encoder: str) -> Answer:
+        body = await self._body(request, DESCRIPTION_BYTES_MAX)
+        description = read_description(body)
+        try:
+            return await self._origin.describe(path.key, encoder, description, body)
+        except PushRefused as refusal:
+            channel = self._origin.channels.get(path.key)
+            if refusal.mismatch and channel is not None:
+                channel.count_mismatch()
+            raise
+
+    async def _init(
+        self, request: web.Request, channel: Channel, name: str, encoder: str
+    ) -> Answer:
+        track = channel.track(name)
+        body = await self._body(request, INIT_BYTES_MAX)
+        facts = judge_init(body, track)
+        return await channel.take_init(encoder, name, body, facts)
+
+    async def _segment(self, request: web.Request, channel: Channel, place: Place) -> Answer:
+        track = channel.track(place.track)
+        priority = _priority(request)
+        _digest(request, required=True)
+        channel.check_push(place.encoder, place.track, place.segment)
+        facts = channel.init_facts(place.track)
+        if facts is None:
+            raise not_introduced(place.encoder, f"init segment of {place.track}")
+        body = await self._body(request, segment_bytes_max(track, channel.timeline))
+        staged = await asyncio.to_thread(_check_and_stage, channel, track, place, facts, body)
+        push = SegmentPush(
+            place=place,
+            priority=priority,
+            digest=hashlib.sha256(body).hexdigest(),
+            staged=staged,
+        )
+        return await channel.take_segment(push)
+
+    async def _body(self, request: web.Request, limit: int) -> bytes:
+        """The whole body, with its digest checked. Raises PushRefused (400, 408, 413)."""
+        if (request.content_length or 0) > limit:
+            raise _too_large(limit, request.content_length)
+        async with self._uploads:
+            try:
+                async with asyncio.timeout(self._origin.settings.upload_s_max):
+                    body = await _read(request, limit)
+            except TimeoutError as error:
+                raise PushRefused(
+                    408,
+                    "the body came too slowly",
+                    expected=f"within {self._origin.settings.upload_s_max} s",
+                    hint="push it again",
+                ) from error
+            except (ClientError, ConnectionError, web.RequestPayloadError) as error:
+                raise PushRefused(400, "the body broke off", hint="push it again") from error
+        expected = _digest(request, required=False)
+        got = hashlib.sha256(body).hexdigest()
+        if expected is not None and expected != got:
+            raise PushRefused(
+                400,
+                "the body is not what its digest says",
+                expected=expected,
+                got=got,
+                hint="push it again",
+            )
+        return body
+
+
+def segment_bytes_max(track: TrackDescription, timeline: Timeline) -> int:
+    """How many bytes a segment of the track may have, by its bandwidth."""
+    peak = track.bandwidth * timeline.segment_ticks // (8 * timeline.timescale)
+    return min(SEGMENT_BYTES_MAX, SEGMENT_BYTES_LEAST + _BANDWIDTH_SLACK * peak)
+
+
+def _check_and_stage(
+    channel: Channel, track: TrackDescription, place: Place, facts: InitFacts, body: bytes
+) -> Path:
+    judge_segment(body, track, channel.timeline, place.segment, facts)
+    return channel.stage(body)
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit, size)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _priority(request: web.Request) -> int:
+    text = request.headers.get(HEADER_PRIORITY, "")
+    if not _PRIORITY.fullmatch(text):
+        raise PushRefused(
+            400,
+            f"{HEADER_PRIORITY} is no priority",
+            expected="the term of the encoder's leadership, or 0",
+            got=text[:80],
+        )
+    return int(text)
+
+
+def _digest(request: web.Request, *, required: bool) -> str | None:
+    text = request.headers.get(HEADER_DIGEST)
+    if (text is None and required) or (text is not None and not _DIGEST.fullmatch(text)):
+        raise PushRefused(
+            400,
+            f"{HEADER_DIGEST} is no digest",
+            expected="SHA-256 of the body, 64 lower-case hex digits",
+            got=None if text is None else text[:80],
+        )
+    return text
+
+
+def _too_large(limit: int, got: int | None) -> PushRefused:
+    return PushRefused(
+        413,
+        "the body is too large",
+        expected=f"at most {limit} bytes",
+        got=got,
+        hint="check the track's bandwidth in description.json",
+    )
+
+
+def _refused(request: web.Request, refusal: PushRefused) -> web.Response:
+    encoder = request.headers.get(HEADER_ENCODER, "-")[:63]
+    log.warning("push of %r to %s refused, %d: %s", encoder, request.path, refusal.status, refusal)
+    response = web.json_response(refusal.body(), status=refusal.status)
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    return response

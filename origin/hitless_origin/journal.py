@@ -1,0 +1,215 @@
+"""What a channel remembers across restarts: one JSON line for each thing that happened.
+
+Pure: the models of the lines, and `replay`, which folds them into a Snapshot. `store` writes and
+reads the file. A line is written before the act it records (a publication moves files only after
+its line), so that a restarted origin can finish or undo the last act. A torn last line is normal:
+a killed process leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from hitless_handover.messages import OriginSwitch
+from hitless_handover.selection import SWITCHES_MAX
+from hitless_origin.errors import StoreError
+from hitless_origin.window import Window
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WindowLine(_Line):
+    """A Window."""
+
+    first: int
+    last: int
+    gaps: tuple[tuple[int, int], ...] = ()
+    cut: int | None = None
+
+    def value(self) -> Window:
+        """As the renderers take it."""
+        return Window(first=self.first, last=self.last, gaps=self.gaps, cut=self.cut)
+
+    @classmethod
+    def of(cls, window: Window) -> WindowLine:
+        """From the value."""
+        return cls(first=window.first, last=window.last, gaps=window.gaps, cut=window.cut)
+
+
+class SwitchLine(_Line):
+    """A change of the selected encoder; a later line of the same segment replaces it."""
+
+    t: Literal["switch"] = "switch"
+    segment: int
+    from_encoder: str
+    to_encoder: str
+    from_priority: int
+    to_priority: int
+    fallback: bool
+    gap_frames: int
+    overlap_frames: int
+
+    def value(self) -> OriginSwitch:
+        """As the core has it."""
+        return OriginSwitch(**self.model_dump(exclude={"t"}))
+
+    @classmethod
+    def of(cls, switch: OriginSwitch) -> SwitchLine:
+        """From the core value."""
+        return cls(
+            segment=switch.segment,
+            from_encoder=switch.from_encoder,
+            to_encoder=switch.to_encoder,
+            from_priority=switch.from_priority,
+            to_priority=switch.to_priority,
+            fallback=switch.fallback,
+            gap_frames=switch.gap_frames,
+            overlap_frames=switch.overlap_frames,
+        )
+
+
+class PublishLine(_Line):
+    """A segment is about to go on air. term: highest known. at_us: wall time."""
+
+    t: Literal["publish"] = "publish"
+    segment: int
+    encoder: str
+    priority: int
+    fallback: bool
+    term: int
+    mismatches: int
+    at_us: int
+
+
+class GapLine(_Line):
+    """Segments first to last are given up; or one whose publication failed."""
+
+    t: Literal["gap"] = "gap"
+    first: int
+    last: int
+
+
+class TermLine(_Line):
+    """A higher term became known."""
+
+    t: Literal["term"] = "term"
+    term: int
+
+
+class EncoderLine(_Line):
+    """An encoder introduced itself: description accepted, and the init segments of these tracks."""
+
+    t: Literal["encoder"] = "encoder"
+    encoder: str
+    inits: tuple[str, ...]
+
+
+class ForgetLine(_Line):
+    """An encoder that fell silent made room for another."""
+
+    t: Literal["forget"] = "forget"
+    encoder: str
+
+
+class Snapshot(_Line):
+    """Everything that survives a restart. First line of a compacted journal."""
+
+    t: Literal["snapshot"] = "snapshot"
+    version: Literal[1] = 1
+    window: WindowLine | None = None
+    term: int = 0
+    encoder: str | None = None
+    priority: int = 0
+    published_us: int = 0
+    fallbacks: int = 0
+    gaps: int = 0
+    mismatches: int = 0
+    switch_count: int = 0
+    switches: tuple[SwitchLine, ...] = ()
+    encoders: dict[str, tuple[str, ...]] = {}
+
+
+Line = PublishLine | GapLine | SwitchLine | TermLine | EncoderLine | ForgetLine | Snapshot
+_LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="t")])
+
+
+def write(lines: Iterable[Line]) -> bytes:
+    """Lines as they go to the file."""
+    return b"".join(line.model_dump_json().encode() + b"\n" for line in lines)
+
+
+def read(data: bytes) -> list[Line]:
+    """The lines of a journal without its torn end. Raises StoreError for a broken line within."""
+    whole, _, _ = data.rpartition(b"\n")
+    lines = []
+    for number, text in enumerate(whole.split(b"\n") if whole else (), start=1):
+        try:
+            lines.append(_LINE.validate_json(text))
+        except ValidationError as error:
+            raise StoreError(f"journal line {number} can't be read: {text[:80]!r}") from error
+    return lines
+
+
+def replay(lines: Iterable[Line]) -> Snapshot:
+    """Fold a journal into what it says in the end."""
+    snapshot = Snapshot()
+    for line in lines:
+        snapshot = _apply(snapshot, line)
+    return snapshot
+
+
+def _apply(snapshot: Snapshot, line: Line) -> Snapshot:
+    match line:
+        case Snapshot():
+            return line
+        case PublishLine():
+            return snapshot.model_copy(update=_publish(snapshot, line))
+        case GapLine():
+            return snapshot.model_copy(update=_gap(snapshot, line))
+        case SwitchLine():
+            return snapshot.model_copy(update=_switch(snapshot, line))
+        case TermLine():
+            return snapshot.model_copy(update={"term": max(snapshot.term, line.term)})
+        case EncoderLine():
+            encoders = {**snapshot.encoders, line.encoder: line.inits}
+            return snapshot.model_copy(update={"encoders": encoders})
+        case ForgetLine():
+            encoders = {k: v for k, v in snapshot.encoders.items() if k != line.encoder}
+            return snapshot.model_copy(update={"encoders": encoders})
+
+
+def _publish(snapshot: Snapshot, line: PublishLine) -> dict[str, object]:
+    window = snapshot.window or WindowLine(first=line.segment, last=line.segment)
+    return {
+        "window": window.model_copy(update={"last": line.segment}),
+        "term": max(snapshot.term, line.term),
+        "encoder": line.encoder,
+        "priority": line.priority,
+        "published_us": line.at_us,
+        "fallbacks": snapshot.fallbacks + line.fallback,
+        "mismatches": max(snapshot.mismatches, line.mismatches),
+    }
+
+
+def _gap(snapshot: Snapshot, line: GapLine) -> dict[str, object]:
+    if snapshot.window is None:
+        raise StoreError(f"journal: gap {line.first} to {line.last} before the first segment")
+    window = snapshot.window.value().gap(line.first, line.last)
+    return {
+        "window": WindowLine.of(window),
+        "gaps": snapshot.gaps + line.last - line.first + 1,
+    }
+
+
+def _switch(snapshot: Snapshot, line: SwitchLine) -> dict[str, object]:
+    others = [s for s in snapshot.switches if s.segment != line.segment]
+    new = len(others) == len(snapshot.switches)
+    return {
+        "switches": (*others, line)[-SWITCHES_MAX:],
+        "switch_count": snapshot.switch_count + new,
+    }

@@ -1,0 +1,85 @@
+"""The origin's metrics in Prometheus' text format, version 0.0.4. Pure.
+
+Label values are names that `names` has checked, so nothing needs escaping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from hitless_origin.channel import Channel
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX = "hitless_origin_"
+
+# name, type, help, value of a channel
+_PER_CHANNEL: tuple[tuple[str, str, str, Callable[[Channel], int]], ...] = (
+    (
+        "segments_published_total",
+        "counter",
+        "Segments put on air since this process started.",
+        lambda c: c.published_count,
+    ),
+    (
+        "fallbacks_total",
+        "counter",
+        "Segments published from a lower term at their deadline.",
+        lambda c: c.selection.fallbacks,
+    ),
+    ("gaps_total", "counter", "Segments never published.", lambda c: c.selection.gaps),
+    (
+        "mismatches_total",
+        "counter",
+        "Pushes that differed from what the channel is.",
+        lambda c: c.mismatches,
+    ),
+    (
+        "switches_total",
+        "counter",
+        "Changes of the selected encoder.",
+        lambda c: c.selection.switch_count,
+    ),
+    (
+        "disk_errors_total",
+        "counter",
+        "Failed writes since this process started.",
+        lambda c: c.disk_errors,
+    ),
+    (
+        "last_segment",
+        "gauge",
+        "Newest segment number decided, counted from the epoch.",
+        lambda c: c.selection.last or 0,
+    ),
+    ("selected_priority", "gauge", "Term of the selected output.", lambda c: c.selection.priority),
+    (
+        "last_push_timestamp_seconds",
+        "gauge",
+        "When an encoder last pushed something valid.",
+        lambda c: c.last_push_us // 1_000_000,
+    ),
+)
+
+
+def render(channels: Iterable[Channel], answers: Mapping[int, int]) -> str:
+    """All metrics. answers: pushes by HTTP status of the answer."""
+    ordered = sorted(channels, key=lambda channel: channel.key)
+    lines = _head("channels", "gauge", "Channels on this origin.")
+    lines.append(f"{_PREFIX}channels {len(ordered)}")
+    lines += _head("pushes_total", "counter", "Pushes answered, by HTTP status.")
+    lines += [
+        f'{_PREFIX}pushes_total{{status="{status}"}} {count}'
+        for status, count in sorted(answers.items())
+    ]
+    for name, kind, text, value in _PER_CHANNEL:
+        lines += _head(name, kind, text)
+        lines += [f"{_PREFIX}{name}{_labels(channel)} {value(channel)}" for channel in ordered]
+    return "\n".join(lines) + "\n"
+
+
+def _head(name: str, kind: str, text: str) -> list[str]:
+    return [f"# HELP {_PREFIX}{name} {text}", f"# TYPE {_PREFIX}{name} {kind}"]
+
+
+def _labels(channel: Channel) -> str:
+    return f'{{namespace="{channel.key.namespace}",channel="{channel.key.channel}"}}'

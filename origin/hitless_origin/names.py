@@ -1,0 +1,70 @@
+"""The names in ingest and live paths. Nothing else turns a piece of a URL into a file name.
+
+Names are matched against the undecoded path and hold only `a-z 0-9 -`: no dot, slash, percent sign
+or other trick can reach the disk.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX
+
+LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 label: Kubernetes names
+TRACK = r"[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?"  # hitless_wire.resources.Name
+NUMBER = r"0|[1-9][0-9]{0,15}"
+ENCODER = re.compile(r"[a-z0-9-]{1,63}")
+SEGMENT_LIMIT = 1 << 53  # JSON and JavaScript players count no further
+DESCRIPTION_NAME = "description.json"
+
+_INGEST = re.compile(
+    rf"/ingest/(?P<namespace>{LABEL})/(?P<channel>{LABEL})/"
+    rf"(?:{re.escape(DESCRIPTION_NAME)}|(?P<track>{TRACK})/"
+    rf"(?:{re.escape(INIT_NAME)}|(?P<segment>{NUMBER}){re.escape(SEGMENT_SUFFIX)}))"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ChannelKey:
+    """Namespace and name of a channel."""
+
+    namespace: str
+    channel: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.channel}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestPath:
+    """Where a push goes. track None: the description. segment None: the track's init segment."""
+
+    key: ChannelKey
+    track: str | None = None
+    segment: int | None = None
+
+
+def parse_ingest(raw_path: str) -> IngestPath | None:
+    """The undecoded path of a push; None when it is no path that may be pushed to."""
+    match = _INGEST.fullmatch(raw_path)
+    if match is None:
+        return None
+    segment = None if match["segment"] is None else int(match["segment"])
+    if segment is not None and segment >= SEGMENT_LIMIT:
+        return None
+    return IngestPath(
+        key=ChannelKey(namespace=match["namespace"], channel=match["channel"]),
+        track=match["track"],
+        segment=segment,
+    )
+
+
+def is_label(text: str) -> bool:
+    """Whether the text may name a namespace or channel."""
+    return re.fullmatch(LABEL, text) is not None
+
+
+def is_encoder(text: str) -> bool:
+    """Whether the text may name an encoder."""
+    return ENCODER.fullmatch(text) is not None

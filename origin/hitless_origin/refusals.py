@@ -1,0 +1,91 @@
+"""What a channel answers to a push that it does not take. Pure: texts live here, no decisions."""
+
+from __future__ import annotations
+
+import hashlib
+
+from hitless_handover.selection import PENDING_MAX, Admission
+from hitless_origin.errors import PushRefused
+from hitless_origin.names import ChannelKey
+
+_HINT_INTRODUCE = "push description.json, then init.mp4 of every track, then this again"
+
+
+def unknown_track(key: ChannelKey, name: str, known: list[str]) -> PushRefused:
+    """404: the description has no such track."""
+    return PushRefused(
+        404, f"channel {key} has no track {name}", expected=", ".join(known), got=name
+    )
+
+
+def not_introduced(encoder: str, missing: str) -> PushRefused:
+    """412: the encoder has not pushed what must come first."""
+    return PushRefused(412, f"{encoder} has not pushed the {missing}", hint=_HINT_INTRODUCE)
+
+
+def description_differs(key: ChannelKey, field: str, kept: str, other: str) -> PushRefused:
+    """409: the description is not interchangeable."""
+    return PushRefused(
+        409,
+        f"description: {field} differs from what channel {key} holds",
+        expected=kept,
+        got=other,
+        hint="make it equal, or stop all pushes for longer than the channel's window",
+        mismatch=True,
+    )
+
+
+def init_differs(key: ChannelKey, track: str, kept: bytes, other: bytes) -> PushRefused:
+    """409: the init segment is not the channel's."""
+    return PushRefused(
+        409,
+        f"init segment of {track} differs from what channel {key} holds",
+        expected=hashlib.sha256(kept).hexdigest(),
+        got=hashlib.sha256(other).hexdigest(),
+        hint="an interchangeable encoder writes the same init segment",
+        mismatch=True,
+    )
+
+
+def other_bytes(what: str, kept_digest: str, digest: str) -> PushRefused:
+    """409: a resend that is none."""
+    return PushRefused(
+        409,
+        f"{what} was pushed before with other bytes",
+        expected=kept_digest,
+        got=digest,
+        hint="one encoder has one output for a segment; use another encoder id",
+        mismatch=True,
+    )
+
+
+def too_many_encoders(key: ChannelKey, limit: int) -> PushRefused:
+    """403: no room for another encoder."""
+    return PushRefused(
+        403,
+        f"channel {key} has {limit} encoders that push",
+        expected=f"at most {limit}",
+        hint="stop one for longer than the channel's window",
+    )
+
+
+def unwanted(admission: Admission, segment: int, last: int | None) -> PushRefused | None:
+    """410 or 503: the segment is decided, or too far ahead. None: it is wanted."""
+    if admission is Admission.GONE:
+        return PushRefused(
+            410,
+            f"segment {segment} is decided and gone",
+            expected=f"{(last or 0) + 1} or later",
+            got=segment,
+            hint="go on with the current segment",
+        )
+    if admission is Admission.TOO_FAR:
+        return PushRefused(
+            503,
+            f"segment {segment} is too far ahead of the channel",
+            expected=f"at most {PENDING_MAX} segments after {last}",
+            got=segment,
+            hint="push it again when the channel has caught up",
+            retry_after_s=1,
+        )
+    return None

@@ -1,0 +1,82 @@
+"""The HTTP server: which path is answered by whom. `__main__` and the tests run it."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from hitless_origin import metrics, page
+from hitless_origin.ingest import Ingest
+from hitless_origin.names import LABEL, ChannelKey
+from hitless_origin.origin import Origin
+from hitless_origin.report import channel_report
+from hitless_origin.viewer import Viewer, absent, allow_origins, preflight
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+class Pages:
+    """What operators, tools and people ask: reports, health, metrics, the page at `/`."""
+
+    def __init__(self, origin: Origin, ingest: Ingest) -> None:
+        self._origin = origin
+        self._ingest = ingest
+
+    def routes(self) -> list[web.RouteDef]:
+        """GET of each."""
+        return [
+            web.get("/", self.index),
+            web.get("/healthz", self.health),
+            web.get("/metrics", self.metrics),
+            web.get("/api/v1/channels", self.reports),
+            web.get(f"/api/v1/channels/{{namespace:{LABEL}}}/{{channel:{LABEL}}}", self.report),
+            web.get("/api/{path:.*}", absent),
+            web.options("/api/{path:.*}", preflight),
+        ]
+
+    async def index(self, _: web.Request) -> web.Response:
+        """The list of channels, for people."""
+        headers = {**_NO_STORE, "Content-Security-Policy": page.POLICY}
+        text = page.render(self._origin.channels.values())
+        return web.Response(text=text, content_type="text/html", headers=headers)
+
+    async def health(self, _: web.Request) -> web.Response:
+        """200 while pushes are taken."""
+        body = {"status": "closing" if self._origin.closing else "ok"}
+        status = 503 if self._origin.closing else 200
+        return web.json_response(body, status=status, headers=_NO_STORE)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Prometheus' text format."""
+        text = metrics.render(self._origin.channels.values(), self._ingest.answers)
+        headers = {**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE}
+        return web.Response(body=text.encode(), headers=headers)
+
+    async def reports(self, _: web.Request) -> web.Response:
+        """The report of every channel."""
+        channels = sorted(self._origin.channels.values(), key=lambda channel: channel.key)
+        body = [channel_report(c).model_dump(mode="json", by_alias=True) for c in channels]
+        return web.json_response(body, headers=_NO_STORE)
+
+    async def report(self, request: web.Request) -> web.Response:
+        """The report of one channel."""
+        info = request.match_info
+        key = ChannelKey(namespace=info["namespace"], channel=info["channel"])
+        channel = self._origin.channels.get(key)
+        if channel is None:
+            body = json.dumps({"error": f"no channel {key}"})
+            raise web.HTTPNotFound(text=body, content_type="application/json", headers=_NO_STORE)
+        text = channel_report(channel).model_dump_json(by_alias=True)
+        return web.Response(text=text, content_type="application/json", headers=_NO_STORE)
+
+
+def make_app(origin: Origin) -> web.Application:
+    """The application for an opened origin. It does not own the origin: close that after it."""
+    app = web.Application()
+    ingest = Ingest(origin)
+    app.add_routes([web.put(r"/ingest/{path:[\s\S]*}", ingest.put)])
+    app.add_routes(Viewer(origin).routes())
+    app.add_routes(Pages(origin, ingest).routes())
+    app.on_response_prepare.append(allow_origins)
+    return app

@@ -1,0 +1,25 @@
+"""What one origin process is told. Made in `__main__`; read everywhere; changed nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hitless_handover.selection import DEADLINE_PERCENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """data: folder for the channels. deadline_percent: publish deadline, percent of a segment.
+
+    channels_max: channels on this origin. uploads_max: bodies read at the same time; more wait.
+    upload_s_max: seconds one body may take.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    deadline_percent: int = DEADLINE_PERCENT
+    channels_max: int = 5000
+    uploads_max: int = 64
+    upload_s_max: int = 30

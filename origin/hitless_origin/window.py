@@ -1,0 +1,86 @@
+"""Which segments viewers see: a run of numbers with holes.
+
+Pure values. `channel` moves it on with every publication; `hls` and `dash` render it; `store` keeps
+at least its files. Its first number never goes back, so neither does EXT-X-MEDIA-SEQUENCE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from hitless_handover.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Published segments first to last without a hole. cut: where the run began, if after a gap."""
+
+    first: int
+    last: int
+    cut: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Segments first to last, both included; empty when first > last.
+
+    gaps: ascending, disjoint (first, last) ranges of segments that were never published. cut: the
+    first segment after the newest gap that has left the window, if there was one.
+    """
+
+    first: int
+    last: int
+    gaps: tuple[tuple[int, int], ...] = ()
+    cut: int | None = None
+
+    def __contains__(self, segment: object) -> bool:
+        return (
+            isinstance(segment, int)
+            and self.first <= segment <= self.last
+            and not self.is_gap(segment)
+        )
+
+    def is_gap(self, segment: int) -> bool:
+        """Whether the segment is one of the holes."""
+        return any(first <= segment <= last for first, last in self.gaps)
+
+    def runs(self) -> Iterator[Run]:
+        """The ranges between the gaps."""
+        start, cut = self.first, self.cut
+        for first, last in self.gaps:
+            if start < first:
+                yield Run(first=start, last=first - 1, cut=cut)
+            start = cut = last + 1
+        if start <= self.last:
+            yield Run(first=start, last=self.last, cut=cut)
+
+    def published(self, segment: int) -> Window:
+        """With one more segment at the end."""
+        return replace(self, last=segment)
+
+    def gap(self, first: int, last: int) -> Window:
+        """With a hole: at the end, or over one published segment that came to nothing."""
+        ranges = sorted([*self.gaps, (first, last)])
+        merged: list[tuple[int, int]] = []
+        for low, high in ranges:
+            if merged and low <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+            else:
+                merged.append((low, high))
+        return replace(self, last=max(self.last, last), gaps=tuple(merged))
+
+    def trim(self, segments: int) -> Window:
+        """At most so many numbers, and no hole at the start: it would be of no use to anybody."""
+        first, cut = max(self.first, self.last - segments + 1), self.cut
+        for low, high in self.gaps:
+            if low <= first:
+                first, cut = max(first, high + 1), high + 1
+        gaps = tuple(gap for gap in self.gaps if gap[0] > first)
+        return replace(self, first=first, gaps=gaps, cut=cut)
+
+
+def window_segments(timeline: Timeline, seconds: int) -> int:
+    """How many whole segments cover so many seconds; at least three, or players can't start."""
+    ticks = seconds * timeline.timescale
+    return max(3, -(-ticks // timeline.segment_ticks))
