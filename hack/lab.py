@@ -151,8 +151,8 @@ class Lab:
         }
         self.kubectl("apply", "-f", "-", text=json.dumps(manifest))
 
-    def install(self) -> None:
-        """The chart, with the origin on a node port."""
+    def install(self, *, deadline_percent: int = 150) -> None:
+        """The chart, with the origin on a node port. deadline_percent: of its fallback."""
         self.namespace(SYSTEM_NAMESPACE)
         self.helm(
             "upgrade",
@@ -167,6 +167,8 @@ class Lab:
             f"origin.service.nodePort={ORIGIN_NODE_PORT}",
             "--set",
             f"origin.publicUrl={self.origin_url()}",
+            "--set",
+            f"origin.deadlinePercent={deadline_percent}",
             "--wait",
             "--timeout",
             "180s",

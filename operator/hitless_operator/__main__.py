@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from contextlib import AsyncExitStack
+from typing import Any, cast
 
 import kopf
 from kubernetes.aio.client import ApiClient
@@ -73,6 +74,8 @@ async def run(settings: Settings) -> None:
         await kopf.operator(
             registry=registry_of_kopf(queue.add, config, pulse),
             settings=settings_of_kopf(),
+            # Else kopf looks up the user's name, which a container's numeric user need not have.
+            identity=cast(Any, settings.pod_name),
             standalone=True,
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,

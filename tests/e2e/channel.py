@@ -214,7 +214,7 @@ def kill_operator(lab: Lab) -> None:
     """SIGKILL. The pod is deleted then, so that no restart back-off slows down the next one."""
     for pid in operator_pids():
         os.kill(pid, signal.SIGKILL)
-    selector = "app.kubernetes.io/component=operator"
+    selector = "app.kubernetes.io/name=hitless-operator"
     lab.kubectl(
         "delete", "pod", "-n", "hitless-system", "-l", selector, "--grace-period=0", "--force"
     )
