@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from hitless_handover import peer as machine
 from hitless_handover.leadership import NEVER_LED, lead_from, priority_of
 from hitless_handover.messages import Criteria, Identity, PeerPhase, Refusal, SyncInfo

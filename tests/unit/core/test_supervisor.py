@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from tests.unit.core.world import World, desired
+
 from hitless_handover.messages import PeerPhase
 from hitless_handover.supervisor_model import (
     HANDOVER_FINAL,
@@ -15,8 +17,6 @@ from hitless_handover.supervisor_model import (
     HandoverPhase,
 )
 from hitless_handover.supervisor_update import TRANSITIONS
-
-from tests.unit.core.world import World, desired
 
 
 @pytest.fixture

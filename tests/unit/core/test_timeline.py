@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hitless_handover.timeline import Anchor, Timeline, TimelineError, frame_of_source
 
 NTSC = Timeline(rate_num=30_000, rate_den=1001, segment_frames=60, gop_frames=60)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hitless_handover.messages import (
     Confirmation,
     Criteria,

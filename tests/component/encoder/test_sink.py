@@ -1,0 +1,177 @@
+"""Pushing: order, headers, what the origin's answers cause, bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.component.encoder.studio import START_US, Receiver, make_config, receiver
+
+from hitless_encoder.plan import plan_media
+from hitless_encoder.sink import QUEUE_SEGMENTS, Channel, PushOutcome, Sink
+from hitless_wire.ingest import ChannelDescription
+
+MEDIA = plan_media(make_config(sizes=((256, 144, 300),)), "veryfast")
+
+
+class Watch:
+    """Each pause takes its time at once."""
+
+    def __init__(self) -> None:
+        self.now = START_US
+
+    def now_us(self) -> int:
+        return self.now
+
+    def sleep_until(self, *_: object) -> None:
+        raise AssertionError("the sink does not block")
+
+    async def pause(self, seconds: float) -> None:
+        self.now += int(seconds * 1_000_000)
+        await asyncio.sleep(0)
+
+
+class Pushes:
+    """What the sink told."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.begun: list[int] = []
+        self.ended: dict[int, PushOutcome] = {}
+        self.failed: list[BaseException] = []
+
+    def priority_of(self, segment: int) -> int:
+        self.asked.append(segment)
+        return segment * 10
+
+    def pushed(self, segment: int, outcome: PushOutcome) -> None:
+        self.ended[segment] = outcome
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():  # noqa: ASYNC110 — callbacks of the object under test
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def pushing(end: Receiver, base_url: str | None = None) -> AsyncIterator[tuple[Sink, Pushes]]:
+    pushes = Pushes()
+    sink = Sink(
+        channel=Channel(
+            base_url=base_url or end.url,
+            namespace="tests",
+            channel="channel",
+            encoder_id="one",
+            description=MEDIA.description,
+            inits=MEDIA.inits,
+        ),
+        clock=Watch(),
+        priority_of=pushes.priority_of,
+        on_segment=pushes.begun.append,
+        on_pushed=pushes.pushed,
+        on_failed=pushes.failed.append,
+    )
+    await sink.start()
+    try:
+        yield sink, pushes
+    finally:
+        await sink.close()
+
+
+def segment(number: int) -> dict[str, bytes]:
+    return {"v144": b"video %d" % number, "audio": b"audio %d" % number}
+
+
+async def test_description_and_inits_come_first_and_once() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        sink.offer(7, segment(7))
+        sink.offer(8, segment(8))
+        await pushes.until(lambda: 8 in pushes.ended)
+        assert end.order[:3] == ["description.json", "v144/init.mp4", "audio/init.mp4"]
+        assert sorted(end.order[3:5]) == ["audio/7.m4s", "v144/7.m4s"]
+        assert sorted(end.order[5:]) == ["audio/8.m4s", "v144/8.m4s"]
+        told = ChannelDescription.model_validate_json(end.bodies["description.json"])
+        assert told == MEDIA.description
+        assert end.bodies["audio/8.m4s"] == b"audio 8"
+        assert end.bodies["v144/init.mp4"] == MEDIA.inits["v144"]
+        assert pushes.ended == {7: PushOutcome.STORED, 8: PushOutcome.STORED}
+
+
+async def test_the_priority_is_asked_once_and_is_the_same_for_all_tracks() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        end.answers["v144/7.m4s"] = [503, 503]
+        sink.offer(7, segment(7))
+        await pushes.until(lambda: 7 in pushes.ended)
+        assert pushes.asked == [7]
+        sent = {(path, h["Hitless-Priority"], h["Hitless-Encoder"]) for path, h in end.headers}
+        assert {s for s in sent if s[0].endswith(".m4s")} == {
+            ("v144/7.m4s", "70", "one"),
+            ("audio/7.m4s", "70", "one"),
+        }
+        assert end.order.count("audio/7.m4s") == 1, "what is stored is not sent again"
+        assert end.order.count("v144/7.m4s") == 3
+
+
+async def test_after_412_the_description_is_pushed_again() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        sink.offer(7, segment(7))
+        await pushes.until(lambda: 7 in pushes.ended)
+        end.answers["v144/8.m4s"] = [412]
+        sink.offer(8, segment(8))
+        await pushes.until(lambda: 8 in pushes.ended)
+        assert pushes.ended[8] is PushOutcome.STORED
+        assert end.order.count("description.json") == 2
+        assert end.order.count("audio/init.mp4") == 2
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 410, 413])
+async def test_a_refusal_is_final_and_told(status: int) -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        end.answers["v144/7.m4s"] = [status]
+        sink.offer(7, segment(7))
+        sink.offer(8, segment(8))
+        await pushes.until(lambda: 8 in pushes.ended)
+        assert pushes.ended == {7: PushOutcome.REFUSED, 8: PushOutcome.STORED}
+        assert end.order.count("v144/7.m4s") == 1
+        assert sink.report().failures == 1
+
+
+async def test_an_endless_412_ends() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        end.answers["7.m4s"] = [412] * 1000
+        sink.offer(7, segment(7))
+        await pushes.until(lambda: 7 in pushes.ended)
+        assert pushes.ended[7] is PushOutcome.EXPIRED
+
+
+async def test_an_unreachable_origin_is_tried_while_the_segment_is_young() -> None:
+    async with receiver() as end, pushing(end, "http://127.0.0.1:9") as (sink, pushes):
+        sink.offer(7, segment(7))
+        await pushes.until(lambda: 7 in pushes.ended)
+        assert pushes.ended[7] is PushOutcome.EXPIRED
+        assert sink.report().failures == 1
+        assert "http://127.0.0.1:9/ingest/tests/channel/description.json" in sink.report().message
+
+
+async def test_a_failing_callback_is_told() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+
+        def refuse(_segment: int) -> int:
+            raise LookupError("no term")
+
+        sink._priority_of = refuse
+        sink.offer(7, segment(7))
+        await pushes.until(lambda: bool(pushes.failed))
+        assert str(pushes.failed[0]) == "no term"
+
+
+async def test_a_full_queue_drops_its_oldest() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        for number in range(QUEUE_SEGMENTS + 3):  # before the sink's task runs at all
+            sink.offer(number, segment(number))
+        await pushes.until(lambda: QUEUE_SEGMENTS + 2 in pushes.ended)
+        overtaken = [k for k, o in pushes.ended.items() if o is PushOutcome.OVERTAKEN]
+        assert overtaken == [0, 1, 2]
+        assert pushes.begun == list(range(3, QUEUE_SEGMENTS + 3))
+        assert sink.report().dropped == 3
