@@ -40,14 +40,17 @@ def run(
     deadline_s: int = COMMAND_DEADLINE_S,
     show: bool = False,
 ) -> str:
-    """Run a command to its end; its standard output. Raises LabError."""
+    """Run a command to its end; its standard output. Raises LabError.
+
+    show: what it says on standard error (its progress) goes straight to the terminal.
+    """
     shown = " ".join(str(part) for part in command)
     try:
         done = subprocess.run(
             [str(part) for part in command],
             env={**os.environ, **(env or {})},
             input=text,
-            stdout=None if show else subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=None if show else subprocess.PIPE,
             text=True,
             timeout=deadline_s,
@@ -56,8 +59,9 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{shown}: not done after {deadline_s} s") from error
     if done.returncode != 0:
-        raise LabError(f"{shown}: exit code {done.returncode}\n{done.stdout}{done.stderr}".strip())
-    return done.stdout or ""
+        said = f"{done.stdout}{done.stderr or ''}"
+        raise LabError(f"{shown}: exit code {done.returncode}\n{said}".strip())
+    return done.stdout
 
 
 def until(what: str, look: Callable[[], T | None], *, deadline_s: int = 120) -> T:
@@ -109,7 +113,8 @@ class Lab:
 
     def load(self, *archives: Path) -> None:
         """Bring images into every node."""
-        run([sys.executable, CLUSTER, "load", "--name", self.name, *archives], deadline_s=600)
+        once = dict.fromkeys(archives)  # versions of one image share an archive
+        run([sys.executable, CLUSTER, "load", "--name", self.name, *once], deadline_s=600)
 
     def env(self) -> dict[str, str]:
         """Environment in which kubectl and helm talk to this cluster."""

@@ -14,7 +14,7 @@ from hitless_encoder.errors import ConfigurationError, SourceError
 from hitless_encoder.ladder import Ladder, parents
 from hitless_encoder.pcm import Pcm, silence
 from hitless_encoder.sources import SourceState, open_source
-from hitless_encoder.sources.paced import PacedSource
+from hitless_encoder.sources.paced import LAG_SECONDS_MAX, PacedSource
 from hitless_encoder.sources.udp_receiver import parse_udp_url
 from hitless_handover.timeline import Timeline
 from hitless_wire.resources import Profile
@@ -67,7 +67,7 @@ def test_a_late_encoder_catches_up_until_the_lag_is_too_long() -> None:
     source = PacedSource(name="still", timeline=THIRTY, clock=clock, opening=Still)
     blocks = source.blocks()
     first = next(blocks).frame
-    clock.now += 9_000_000
+    clock.now += (LAG_SECONDS_MAX - 1) * 1_000_000
     assert [next(blocks).frame for _ in range(3)] == [first + 1, first + 2, first + 3]
     clock.now += 3_000_000
     resumed = next(blocks).frame
