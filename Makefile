@@ -1,0 +1,72 @@
+# The verbs of this project. Each sets up all it needs, and redoes nothing that is done.
+# Variables, given as `make demo CLUSTER=kind`, reach the scripts through the environment:
+#   CLUSTER          auto, embedded or kind: what runs Kubernetes
+#   NODES            how many nodes the cluster has
+#   BASE             the image ours stand on, e.g. python:3.11-slim-bookworm
+#   KIND_NODE_IMAGE  the node image for kind
+#   HITLESS_CACHE    where tools and images are kept (~/.cache/hitless)
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup check test unit component e2e demo images cluster-up cluster-down \
+	generate lock clean distclean
+
+PYTHON3 := .venv/bin/python
+CLUSTER_PY := $(PYTHON3) hack/cluster/cluster.py
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@sed -n 's/^#   \([A-Z_]* .*\)/  \1/p' $(MAKEFILE_LIST)
+
+setup: ## .venv with the pinned Python dependencies and the project
+	@hack/setup dev
+
+check: setup ## format, lint, types, import contract, generated files, chart
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/buf lint proto
+	hack/generate --check
+	hack/crds --check
+	PATH="$$($(CLUSTER_PY) tools --kind kind):$$PATH" helm lint --strict --quiet charts/hitless
+
+test: check unit component e2e ## everything: check and all tests
+
+unit: setup ## the tests that need nothing but Python
+	.venv/bin/pytest tests/unit
+
+component: setup ## each process for real, with its neighbours played by the test
+	.venv/bin/pytest tests/component
+
+e2e: setup ## the end-to-end tests, on a cluster of their own
+	@hack/setup e2e
+	$(CLUSTER_PY) tools >/dev/null
+	$(PYTHON3) hack/images/build.py build >/dev/null
+	.venv/bin/pytest tests/e2e
+
+demo: setup ## a cluster, a live channel, an image update, and the proof that no frame was lost
+	$(PYTHON3) hack/demo.py $(if $(CLUSTER),--kind $(CLUSTER)) $(if $(NODES),--nodes $(NODES))
+
+images: setup ## the container images, as archives; prints where they are
+	$(PYTHON3) hack/images/build.py build
+
+cluster-up: setup ## a Kubernetes cluster on this machine; prints its kubeconfig
+	$(CLUSTER_PY) up
+
+cluster-down: setup ## take that cluster away
+	$(CLUSTER_PY) down
+
+generate: setup ## the committed generated files: gRPC code and resource definitions
+	hack/generate
+	hack/crds
+
+lock: ## the lock files anew from pyproject.toml (ARGS="--upgrade" takes new versions)
+	hack/setup lock $(ARGS)
+
+clean: ## take away all clusters and .venv; the cache of tools and images stays
+	python3 hack/cluster/cluster.py down --all
+	rm -rf .venv .build
+
+distclean: clean ## also the cache
+	hack/setup forget
