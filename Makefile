@@ -29,7 +29,7 @@ check: setup ## format, lint, types, import contract, generated files, chart
 	.venv/bin/buf lint proto
 	hack/generate --check
 	hack/crds --check
-	PATH="$$($(CLUSTER_PY) tools --kind kind):$$PATH" helm lint --strict --quiet charts/hitless
+	PATH="$$($(CLUSTER_PY) tools --user):$$PATH" helm lint --strict --quiet charts/hitless
 
 test: check unit component e2e ## everything: check and all tests
 

@@ -52,6 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _tools(options: argparse.Namespace) -> None:
     provider = _provider(options.kind)
     kind = provider is Provider.KIND
+    if options.user:
+        toolchain.ensure(toolchain.user_steps())
+        print(_path())
+        return
     toolchain.ensure(toolchain.kind_steps() if kind else toolchain.embedded_steps())
     if not kind:
         machine.ensure_packages(toolchain.tools_dir() / "log" / "apt.log")
@@ -195,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
 
     tools = add("tools", _tools, "build or fetch the tools, once; print the PATH to use", False)
     _add_kind(tools)
+    tools.add_argument("--user", action="store_true", help="only kubectl and helm")
     tools.add_argument(
         "--prune", action="store_true", help="then remove Go's caches, 10 GB (takes a minute)"
     )

@@ -1,9 +1,9 @@
 """A dynamic DASH MPD as text (ISO/IEC 23009-1, live profile). Pure.
 
-Why this form: SegmentTimeline, because audio segments differ by a frame and the timeline is exact;
-$Number$, because the number is the file's name in HLS and DASH alike, and a cache keeps it once. A
-number can't jump within a SegmentTimeline, so each gap starts a new Period: its id and start follow
-from its first segment alone and never change. Presentation time is media time is time since 1970.
+Why this form: SegmentTimeline, because audio segments differ by a frame and the timeline is exact,
+and because it never names what is not there; $Time$, because a gap is then a jump in one Period,
+and because readers that follow a live timeline by position (ffmpeg's) lose their place with
+$Number$. Presentation time is media time is time since 1970.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from hitless_origin.window import Run
 from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX, TrackDescription
 
 NAME = "manifest.mpd"
+TIME_PREFIX = "t"  # before the start of a segment in its name, which else is its number
 CONTENT_TYPE = "application/dash+xml"
 # One segment in the making, one and a half for the publish deadline, one and a half in the player.
 _DELAY_SEGMENTS = 4
 _AUDIO_CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 
 
-def mpd(view: ChannelView, now_us: int, periods: str) -> str:
-    """The whole MPD. now_us: wall time for UTCTiming; periods: from `periods`, made once."""
+def mpd(view: ChannelView, now_us: int, period: str) -> str:
+    """The whole MPD. now_us: wall time for UTCTiming; period: from `period`, made once."""
     segment = Fraction(view.timeline.segment_ticks, view.timeline.timescale)
     attributes = {
         "xmlns": "urn:mpeg:dash:schema:mpd:2011",
@@ -42,29 +43,26 @@ def mpd(view: ChannelView, now_us: int, periods: str) -> str:
     }
     head = "".join(f' {name}="{value}"' for name, value in attributes.items())
     return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<MPD{head}>\n{periods}'
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<MPD{head}>\n{period}'
         f'<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="{date_ms(now_us)}"/>\n'
         "</MPD>\n"
     )
 
 
-def periods(view: ChannelView) -> str:
-    """The Period elements, one for each run between gaps."""
-    return "".join(line + "\n" for run in view.window.runs() for line in _period(view, run))
+def period(view: ChannelView) -> str:
+    """The one Period element: a gap is a jump of its timelines."""
+    return "".join(line + "\n" for line in _period(view))
 
 
-def _period(view: ChannelView, run: Run) -> Iterator[str]:
-    start = _start(view.timeline, run)
-    yield f'<Period id="{run.cut or 0}" start="{_duration(start)}">'
-    yield from _adaptation(view, view.tracks("video"), run, number=0)
+def _period(view: ChannelView) -> Iterator[str]:
+    yield '<Period id="0" start="PT0S">'
+    yield from _adaptation(view, view.tracks("video"), number=0)
     for number, track in enumerate(view.tracks("audio"), start=1):
-        yield from _adaptation(view, [track], run, number=number)
+        yield from _adaptation(view, [track], number=number)
     yield "</Period>"
 
 
-def _adaptation(
-    view: ChannelView, tracks: list[TrackDescription], run: Run, *, number: int
-) -> Iterator[str]:
+def _adaptation(view: ChannelView, tracks: list[TrackDescription], *, number: int) -> Iterator[str]:
     kind, language = tracks[0].type, tracks[0].language
     attributes = f'id="{number}" contentType="{kind}" mimeType="{kind}/mp4"'
     if kind == "video":
@@ -74,31 +72,34 @@ def _adaptation(
     elif language not in (None, "und"):
         attributes += f' lang="{language}"'
     yield f'<AdaptationSet {attributes} segmentAlignment="true" startWithSAP="1">'
-    yield from _template(view, tracks[0], run)
+    yield from _template(view, tracks[0])
     for track in tracks:
         yield from _representation(view, track)
     yield "</AdaptationSet>"
 
 
-def _template(view: ChannelView, track: TrackDescription, run: Run) -> Iterator[str]:
+def _template(view: ChannelView, track: TrackDescription) -> Iterator[str]:
     """All pictures have the same timescale and segments, so they share one template."""
-    offset_ticks = round(_start(view.timeline, run) * track.timescale)
     yield (
-        f'<SegmentTemplate timescale="{track.timescale}" startNumber="{run.first}"'
-        f' presentationTimeOffset="{offset_ticks}"'
+        f'<SegmentTemplate timescale="{track.timescale}"'
         f' initialization="$RepresentationID$/{INIT_NAME}?v={view.init_revision}"'
-        f' media="$RepresentationID$/$Number${SEGMENT_SUFFIX}">'
+        f' media="$RepresentationID$/{TIME_PREFIX}$Time${SEGMENT_SUFFIX}">'
     )
     yield "<SegmentTimeline>"
-    at = f' t="{start_ticks(track, view.timeline, run.first)}"'
-    numbers = range(run.first, run.last + 1)
-    durations = (duration_ticks(track, view.timeline, k) for k in numbers)
+    for run in view.window.runs():
+        yield from _entries(track, view.timeline, run)
+    yield "</SegmentTimeline>"
+    yield "</SegmentTemplate>"
+
+
+def _entries(track: TrackDescription, timeline: Timeline, run: Run) -> Iterator[str]:
+    """One S for each stretch of equal durations; a run's first says when it starts."""
+    at = f' t="{start_ticks(track, timeline, run.first)}"'
+    durations = (duration_ticks(track, timeline, k) for k in range(run.first, run.last + 1))
     for ticks, group in groupby(durations):
         repeats = sum(1 for _ in group) - 1
         yield f'<S{at} d="{ticks}"' + (f' r="{repeats}"/>' if repeats else "/>")
         at = ""
-    yield "</SegmentTimeline>"
-    yield "</SegmentTemplate>"
 
 
 def _representation(view: ChannelView, track: TrackDescription) -> Iterator[str]:
@@ -116,12 +117,6 @@ def _representation(view: ChannelView, track: TrackDescription) -> Iterator[str]
             f'<AudioChannelConfiguration schemeIdUri="{_AUDIO_CHANNELS}" value="{track.channels}"/>'
         )
     yield "</Representation>"
-
-
-def _start(timeline: Timeline, run: Run) -> Fraction:
-    """When a run's Period starts, in seconds since the epoch, exact: 1970, or after the gap."""
-    frame = 0 if run.cut is None else timeline.first_frame(run.cut)
-    return Fraction(timeline.pts_ticks(frame), timeline.timescale)
 
 
 def _duration(seconds: Fraction) -> str:

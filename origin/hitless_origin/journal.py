@@ -29,16 +29,15 @@ class WindowLine(_Line):
     first: int
     last: int
     gaps: tuple[tuple[int, int], ...] = ()
-    cut: int | None = None
 
     def value(self) -> Window:
         """As the renderers take it."""
-        return Window(first=self.first, last=self.last, gaps=self.gaps, cut=self.cut)
+        return Window(first=self.first, last=self.last, gaps=self.gaps)
 
     @classmethod
     def of(cls, window: Window) -> WindowLine:
         """From the value."""
-        return cls(first=window.first, last=window.last, gaps=window.gaps, cut=window.cut)
+        return cls(first=window.first, last=window.last, gaps=window.gaps)
 
 
 class SwitchLine(_Line):

@@ -27,7 +27,7 @@ class Manifests:
 
     view: ChannelView
     _cache: dict[str, Rendered] = field(default_factory=dict)
-    _periods: str | None = None
+    _period: str | None = None
 
     def master(self) -> Rendered:
         """The HLS multivariant playlist."""
@@ -40,9 +40,9 @@ class Manifests:
 
     def mpd(self, now_us: int) -> Rendered:
         """The DASH MPD; only its UTCTiming is made anew for each answer."""
-        if self._periods is None:
-            self._periods = dash.periods(self.view)
-        body = dash.mpd(self.view, now_us, self._periods).encode()
+        if self._period is None:
+            self._period = dash.period(self.view)
+        body = dash.mpd(self.view, now_us, self._period).encode()
         return Rendered(
             body=body,
             packed=gzip.compress(body, 5, mtime=0),

@@ -37,6 +37,13 @@ def start_ticks(track: TrackDescription, timeline: Timeline, segment: int) -> in
     return timeline.first_audio_frame(segment) * AAC_FRAME_SAMPLES
 
 
+def segment_at(track: TrackDescription, timeline: Timeline, ticks: int) -> int | None:
+    """The segment of a track that starts exactly there, in the track's timescale; or None."""
+    # Sound starts less than a codec frame after the pictures: well within their segment.
+    segment = ticks * timeline.timescale // (timeline.segment_ticks * track.timescale)
+    return segment if start_ticks(track, timeline, segment) == ticks else None
+
+
 def duration_ticks(track: TrackDescription, timeline: Timeline, segment: int) -> int:
     """How long a track's segment is, in the track's timescale."""
     start = start_ticks(track, timeline, segment)

@@ -14,6 +14,7 @@ from hitless_origin.errors import PushRefused
 from hitless_origin.manifests import Manifests, Rendered
 from hitless_origin.names import LABEL, NUMBER, TRACK, ChannelKey
 from hitless_origin.origin import Origin
+from hitless_origin.view import segment_at
 from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX
 
 # A playlist changes with the next segment; half of the shortest one is stale enough.
@@ -41,6 +42,9 @@ class Viewer:
             web.get(f"{track}/{hls.MEDIA_NAME}", self.media),
             web.get(f"{track}/{INIT_NAME}", self.init),
             web.get(f"{track}/{{segment:{NUMBER}}}{SEGMENT_SUFFIX}", self.segment),
+            web.get(
+                f"{track}/{dash.TIME_PREFIX}{{ticks:{NUMBER}}}{SEGMENT_SUFFIX}", self.timed_segment
+            ),
             web.get("/live/{path:.*}", absent),
             web.options("/live/{path:.*}", preflight),
         ]
@@ -72,9 +76,23 @@ class Viewer:
         return _file(path, _media_type(channel, name))
 
     async def segment(self, request: web.Request) -> web.StreamResponse:
-        """A published segment."""
-        channel = self._channel(request)
-        name, segment = request.match_info["track"], int(request.match_info["segment"])
+        """A published segment, by its number: as HLS names it."""
+        return self._segment(request, int(request.match_info["segment"]))
+
+    async def timed_segment(self, request: web.Request) -> web.StreamResponse:
+        """A published segment, by its start in ticks of its track: as DASH names it."""
+        channel, ticks = self._channel(request), int(request.match_info["ticks"])
+        try:
+            track = channel.track(request.match_info["track"])
+        except PushRefused as error:
+            raise _absent("no such track") from error
+        segment = segment_at(track, channel.timeline, ticks)
+        if segment is None:
+            raise _absent("no segment starts there")
+        return self._segment(request, segment)
+
+    def _segment(self, request: web.Request, segment: int) -> web.StreamResponse:
+        channel, name = self._channel(request), request.match_info["track"]
         media_type = _media_type(channel, name)
         path = channel.live_path(name, segment)
         if path is None:

@@ -14,25 +14,22 @@ from hitless_handover.timeline import Timeline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Published segments first to last without a hole. cut: where the run began, if after a gap."""
+    """Published segments first to last without a hole."""
 
     first: int
     last: int
-    cut: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """Segments first to last, both included; empty when first > last.
 
-    gaps: ascending, disjoint (first, last) ranges of segments that were never published. cut: the
-    first segment after the newest gap that has left the window, if there was one.
+    gaps: ascending, disjoint (first, last) ranges of segments that were never published.
     """
 
     first: int
     last: int
     gaps: tuple[tuple[int, int], ...] = ()
-    cut: int | None = None
 
     def __contains__(self, segment: object) -> bool:
         return (
@@ -47,13 +44,13 @@ class Window:
 
     def runs(self) -> Iterator[Run]:
         """The ranges between the gaps."""
-        start, cut = self.first, self.cut
+        start = self.first
         for first, last in self.gaps:
             if start < first:
-                yield Run(first=start, last=first - 1, cut=cut)
-            start = cut = last + 1
+                yield Run(first=start, last=first - 1)
+            start = last + 1
         if start <= self.last:
-            yield Run(first=start, last=self.last, cut=cut)
+            yield Run(first=start, last=self.last)
 
     def published(self, segment: int) -> Window:
         """With one more segment at the end."""
@@ -72,12 +69,12 @@ class Window:
 
     def trim(self, segments: int) -> Window:
         """At most so many numbers, and no hole at the start: it would be of no use to anybody."""
-        first, cut = max(self.first, self.last - segments + 1), self.cut
+        first = max(self.first, self.last - segments + 1)
         for low, high in self.gaps:
             if low <= first:
-                first, cut = max(first, high + 1), high + 1
+                first = max(first, high + 1)
         gaps = tuple(gap for gap in self.gaps if gap[0] > first)
-        return replace(self, first=first, gaps=gaps, cut=cut)
+        return replace(self, first=first, gaps=gaps)
 
 
 def window_segments(timeline: Timeline, seconds: int) -> int:

@@ -98,7 +98,10 @@ def test_unreachable_source(channel: Channel) -> None:
             {"timeline": {"segmentFrames": 60, "gopFrames": 40}},
             "gopFrames that divides segmentFrames",
         ),
-        ({"profiles": [{"name": "v", "width": 321, "height": 180, "maxKbps": 400}]}, "width must be even"),
+        (
+            {"profiles": [{"name": "v", "width": 321, "height": 180, "maxKbps": 400}]},
+            "width must be even",
+        ),
         ({"handover": {"leadSegments": 0}}, "leadSegments"),
     ],
 )

@@ -67,7 +67,18 @@ async def test_the_mpd_follows_and_tells_the_time(studio: Studio) -> None:
     await a.push(FIRST + 2, 1)
     await studio.wait(DEADLINE_US)
     mpd = MPEGDASHParser.parse((await studio.get("manifest.mpd")).text)
-    assert [p.id for p in mpd.periods] == ["0", str(FIRST + 2)]
+    template = mpd.periods[0].adaptation_sets[0].segment_templates[0]
+    starts = [s.t for s in template.segment_timelines[0].Ss]
+    assert starts == [FIRST * 50_000, (FIRST + 2) * 50_000]
+    for ticks in starts:
+        assert (await studio.get(f"v0/t{ticks}.m4s")).status == 200
+    by_number, by_time = (
+        await studio.get(f"v0/{FIRST}.m4s"),
+        await studio.get(f"v0/t{starts[0]}.m4s"),
+    )
+    assert by_number.body == by_time.body
+    assert (await studio.get(f"v0/t{starts[0] + 1}.m4s")).status == 404
+    assert (await studio.get(f"none/t{starts[0]}.m4s")).status == 404
 
 
 async def test_too_early_is_told_from_gone(studio: Studio) -> None:

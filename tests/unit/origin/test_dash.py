@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import pytest
 from mpegdash.parser import MPEGDASHParser
 from tests.component.origin.cmaf_maker import FIRST, NTSC, PAL, describe
 
 from hitless_handover.timeline import Timeline
 from hitless_origin import dash
-from hitless_origin.view import ChannelView, start_ticks
+from hitless_origin.view import ChannelView, segment_at, start_ticks
 from hitless_origin.window import Window
 
 NOW_US = 1_764_000_010_250_000
@@ -23,7 +21,7 @@ def render(timeline: Timeline, window: Window) -> str:
         init_revision="0a1b2c3d",
         published_us=1_764_000_009_000_000,
     )
-    return dash.mpd(view, NOW_US, dash.periods(view))
+    return dash.mpd(view, NOW_US, dash.period(view))
 
 
 # 882000000 * 2 s * 25000 = 44100000000000; audio: ceil(1764000000 * 48000 / 1024) * 1024
@@ -35,8 +33,8 @@ suggestedPresentationDelay="PT8S" minBufferTime="PT2S" maxSegmentDuration="PT2.1
 <Period id="0" start="PT0S">
 <AdaptationSet id="0" contentType="video" mimeType="video/mp4" frameRate="25" \
 segmentAlignment="true" startWithSAP="1">
-<SegmentTemplate timescale="25000" startNumber="882000000" presentationTimeOffset="0" \
-initialization="$RepresentationID$/init.mp4?v=0a1b2c3d" media="$RepresentationID$/$Number$.m4s">
+<SegmentTemplate timescale="25000" initialization="$RepresentationID$/init.mp4?v=0a1b2c3d" \
+media="$RepresentationID$/t$Time$.m4s">
 <SegmentTimeline>
 <S t="44100000000000" d="50000" r="3"/>
 </SegmentTimeline>
@@ -48,8 +46,8 @@ sar="1:1"/>
 </AdaptationSet>
 <AdaptationSet id="1" contentType="audio" mimeType="audio/mp4" segmentAlignment="true" \
 startWithSAP="1">
-<SegmentTemplate timescale="48000" startNumber="882000000" presentationTimeOffset="0" \
-initialization="$RepresentationID$/init.mp4?v=0a1b2c3d" media="$RepresentationID$/$Number$.m4s">
+<SegmentTemplate timescale="48000" initialization="$RepresentationID$/init.mp4?v=0a1b2c3d" \
+media="$RepresentationID$/t$Time$.m4s">
 <SegmentTimeline>
 <S t="84672000000000" d="96256" r="2"/>
 <S d="95232"/>
@@ -70,35 +68,28 @@ def test_the_mpd() -> None:
     assert render(PAL, Window(first=FIRST, last=FIRST + 3)) == MPD_PAL
 
 
-def test_a_gap_starts_a_period_that_keeps_its_name() -> None:
+def test_a_gap_is_a_jump_of_the_timeline() -> None:
     window = Window(first=FIRST, last=FIRST + 4, gaps=((FIRST + 1, FIRST + 2),))
-    later = window.trim(1)
-    assert later.first == FIRST + 4
-    both, last = (MPEGDASHParser.parse(render(PAL, each)) for each in (window, later))
-    assert [p.id for p in both.periods] == ["0", str(FIRST + 3)]
-    assert [p.id for p in last.periods] == [str(FIRST + 3)]
-    new = both.periods[1]
-    assert new.start == last.periods[0].start == f"PT{(FIRST + 3) * 2}S"
-    template = new.adaptation_sets[0].segment_templates[0]
-    assert template.start_number == FIRST + 3
-    assert template.presentation_time_offset == (FIRST + 3) * 50_000
-    assert template.segment_timelines[0].Ss[0].t == (FIRST + 3) * 50_000
+    [period] = MPEGDASHParser.parse(render(PAL, window)).periods
+    assert (period.id, period.start) == ("0", "PT0S")
+    starts = [s.t for s in period.adaptation_sets[0].segment_templates[0].segment_timelines[0].Ss]
+    assert starts == [FIRST * 50_000, (FIRST + 3) * 50_000]
 
 
 @pytest.mark.parametrize("timeline", [PAL, NTSC], ids=["25", "29.97"])
-def test_numbers_and_times_agree(timeline: Timeline) -> None:
+def test_every_segment_is_named_by_its_exact_start(timeline: Timeline) -> None:
     window = Window(first=FIRST, last=FIRST + 99, gaps=((FIRST + 10, FIRST + 10),))
-    mpd = MPEGDASHParser.parse(render(timeline, window))
+    [period] = MPEGDASHParser.parse(render(timeline, window)).periods
     tracks = describe(timeline).tracks
-    for period in mpd.periods:
-        for adaptation, track in zip(period.adaptation_sets, (tracks[0], tracks[2]), strict=True):
-            [template] = adaptation.segment_templates
-            number, ticks = template.start_number, 0
-            for s in template.segment_timelines[0].Ss:
-                ticks = s.t if s.t is not None else ticks
-                for _ in range(1 + (s.r or 0)):
-                    assert ticks == start_ticks(track, timeline, number)
-                    number, ticks = number + 1, ticks + s.d
-            offset_s = Fraction(template.presentation_time_offset, track.timescale)
-            start_s = Fraction(period.start.removeprefix("PT").removesuffix("S"))
-            assert abs(offset_s - start_s) < Fraction(1, 40_000)
+    for adaptation, track in zip(period.adaptation_sets, (tracks[0], tracks[2]), strict=True):
+        [template] = adaptation.segment_templates
+        named, ticks = [], 0
+        for s in template.segment_timelines[0].Ss:
+            ticks = s.t if s.t is not None else ticks
+            for _ in range(1 + (s.r or 0)):
+                named.append(ticks)
+                ticks += s.d
+        published = [k for run in window.runs() for k in range(run.first, run.last + 1)]
+        assert named == [start_ticks(track, timeline, k) for k in published]
+        assert [segment_at(track, timeline, t) for t in named] == published
+        assert segment_at(track, timeline, named[0] + 1) is None

@@ -20,10 +20,10 @@ def test_it_grows_and_is_trimmed() -> None:
 
 def test_a_gap_is_a_hole_and_never_the_start() -> None:
     window = Window(first=5, last=6).gap(7, 9).published(10)
-    assert list(window.runs()) == [Run(first=5, last=6, cut=None), Run(first=10, last=10, cut=10)]
+    assert list(window.runs()) == [Run(first=5, last=6), Run(first=10, last=10)]
     assert 8 not in window
     assert window.is_gap(8)
-    assert window.trim(4) == Window(first=10, last=10, cut=10)
+    assert window.trim(4) == Window(first=10, last=10)
     assert window.trim(5) == Window(first=6, last=10, gaps=((7, 9),))
 
 
@@ -31,7 +31,7 @@ def test_the_start_of_a_run_is_remembered() -> None:
     window = Window(first=5, last=6).gap(7, 9).published(10)
     for k in range(11, 20):
         window = window.published(k).trim(3)
-    assert list(window.runs()) == [Run(first=17, last=19, cut=10)]
+    assert list(window.runs()) == [Run(first=17, last=19)]
 
 
 def test_neighbouring_gaps_are_one() -> None:
@@ -43,9 +43,7 @@ def test_an_outage_longer_than_the_window_leaves_nothing() -> None:
     window = Window(first=1, last=4).gap(5, 1_000_000).trim(10)
     assert window.first == 1_000_001
     assert list(window.runs()) == []
-    assert list(window.published(1_000_001).runs()) == [
-        Run(first=1_000_001, last=1_000_001, cut=1_000_001)
-    ]
+    assert list(window.published(1_000_001).runs()) == [Run(first=1_000_001, last=1_000_001)]
 
 
 @pytest.mark.parametrize("seed", range(30))
