@@ -39,6 +39,7 @@ from hitless_handover.peer_model import (
     Stamped,
     Tick,
 )
+from hitless_handover.peer_rules import leading_term
 from hitless_handover.timeline import Timeline
 
 RETRY_AFTER_S = 0.5
@@ -122,7 +123,7 @@ class Conductor:
         seen = self._session().snapshot()
         return EncoderReport(
             identity=self._peer.identity,
-            leading_term=machine.leading_term(self._peer),
+            leading_term=leading_term(self._peer),
             head_segment=seen.head_segment,
             current_frame=seen.current_frame or 0,
             anchor=seen.anchor,

@@ -47,6 +47,7 @@ from hitless_handover.peer_model import (
     Synchronise,
     Take,
 )
+from hitless_handover.peer_rules import ACCEPTED, leading_term
 from hitless_wire._gen import handover_pb2 as pb
 from hitless_wire._gen import handover_pb2_grpc as services
 from hitless_wire.codec import (
@@ -96,7 +97,7 @@ class Encoder:
         self.peer = done.peer
         for effect in done.effects:
             self._spawn(self._perform(effect))
-        return done.reply or machine.ACCEPTED
+        return done.reply or ACCEPTED
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -116,7 +117,7 @@ class Encoder:
     def report(self) -> EncoderReport:
         return EncoderReport(
             identity=self.peer.identity,
-            leading_term=machine.leading_term(self.peer),
+            leading_term=leading_term(self.peer),
             head_segment=self.peer.head,
             current_frame=self.timeline.frame_at(now_us()),
             anchor=None,

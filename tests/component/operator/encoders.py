@@ -43,6 +43,7 @@ from hitless_handover.peer_model import (
     Synchronise,
     Take,
 )
+from hitless_handover.peer_rules import leading_term
 from hitless_handover.timeline import Anchor
 from hitless_wire._gen import handover_pb2 as pb
 from hitless_wire._gen.handover_pb2_grpc import (
@@ -99,7 +100,7 @@ class Encoder:
     def report(self) -> EncoderReport:
         return EncoderReport(
             identity=self.peer.identity,
-            leading_term=machine.leading_term(self.peer),
+            leading_term=leading_term(self.peer),
             head_segment=self.peer.head,
             current_frame=self.timeline.frame_at(self._now_us()),
             anchor=ANCHOR,

@@ -9,6 +9,7 @@ import pytest
 from hitless_handover import peer as machine
 from hitless_handover.leadership import NEVER_LED, lead_from, priority_of
 from hitless_handover.messages import Criteria, Identity, PeerPhase, Refusal, SyncInfo
+from hitless_handover.peer_incumbent import NEGOTIATION_ROUNDS_MAX
 from hitless_handover.peer_model import (
     Abort,
     Announce,
@@ -31,6 +32,8 @@ from hitless_handover.peer_model import (
     Take,
     Tick,
 )
+from hitless_handover.peer_rules import earliest_segment, leading_term
+from hitless_handover.peer_successor import CALL_ATTEMPTS_MAX
 from hitless_handover.timeline import Timeline
 
 NOW = 1_000_000
@@ -172,7 +175,7 @@ def test_what_is_not_good_enough_ends_the_handover(
     result = machine.step(incumbent(steps), event, NOW)
     assert result.peer.side is not None
     assert (result.peer.side.phase, result.peer.side.reason) == (PeerPhase.ABORTED, reason)
-    assert machine.leading_term(result.peer) == 1
+    assert leading_term(result.peer) == 1
 
 
 @pytest.mark.parametrize("frame", [0, EARLIEST - 60, EARLIEST - 1, EARLIEST + 1])
@@ -188,12 +191,12 @@ def test_a_frame_that_is_too_soon_or_inside_a_segment_is_countered(frame: int) -
 
 def test_not_before_moves_the_event() -> None:
     late = replace(CRITERIA, not_before_frame=EARLIEST + 601)
-    assert machine.earliest_segment(incumbent(), late) == EARLIEST // 60 + 11
+    assert earliest_segment(incumbent(), late) == EARLIEST // 60 + 11
 
 
 def test_rounds_are_bounded() -> None:
     peer = incumbent(3)
-    for _ in range(machine.NEGOTIATION_ROUNDS_MAX):
+    for _ in range(NEGOTIATION_ROUNDS_MAX):
         peer = machine.step(peer, Propose(handover_id="h", frame=0), NOW).peer
     assert refusal(peer, Propose(handover_id="h", frame=0)) is Refusal.ROUNDS_EXHAUSTED
 
@@ -223,13 +226,13 @@ def test_a_frame_that_passed_before_it_could_be_bound_is_given_up() -> None:
     peer = machine.step(peer, Answered(handover_id="h", reply=OK), NOW).peer
     assert peer.side is not None
     assert (peer.side.phase, peer.side.reason) == (PeerPhase.ABORTED, Refusal.TOO_LATE)
-    assert machine.leading_term(peer) == 0
+    assert leading_term(peer) == 0
 
 
 def test_unanswered_calls_are_repeated_and_bounded() -> None:
     peer, _ = successor()
     failed = CallFailed(handover_id="h", message="no route")
-    for _ in range(machine.CALL_ATTEMPTS_MAX - 1):
+    for _ in range(CALL_ATTEMPTS_MAX - 1):
         result = machine.step(peer, failed, NOW)
         assert result.effects == (SendAnnounce(handover_id="h"),)
         peer = result.peer

@@ -44,6 +44,7 @@ from hitless_handover.peer_model import (
     Synchronise,
     Take,
 )
+from hitless_handover.peer_rules import leading_term
 from hitless_handover.supervisor import asks, supervise
 from hitless_handover.supervisor_model import (
     AbortHandover,
@@ -153,7 +154,7 @@ class World:
         peer = self.encoders[name].peer
         return EncoderReport(
             identity=peer.identity,
-            leading_term=machine.leading_term(peer),
+            leading_term=leading_term(peer),
             head_segment=peer.head,
             current_frame=TIMELINE.frame_at(self.now_us),
             anchor=None,
