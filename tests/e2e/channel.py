@@ -126,6 +126,14 @@ class Channel:
 
         until(f"{self.namespace} segment {segment}", look)
 
+    def until_alone(self, pod: str) -> None:
+        """Until that encoder is the only one left."""
+
+        def look() -> bool | None:
+            return True if self.pods() == [pod] else None
+
+        until(f"{pod} alone", look)
+
     # --- watching ---
 
     @contextlib.contextmanager
