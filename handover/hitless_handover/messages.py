@@ -169,7 +169,8 @@ class HandoverReport:
 class EncoderReport:
     """What an encoder says of itself. leading_term: 0 while it is a standby.
 
-    source_state: Connecting, Running or Lost.
+    source_state: Connecting, Running or Lost. source_message: what is wrong, empty when nothing is;
+    with a Running source it is about the output.
     """
 
     identity: Identity

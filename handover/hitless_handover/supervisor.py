@@ -39,6 +39,7 @@ from hitless_handover.supervisor_model import (
     Problem,
     ReleaseHandover,
 )
+from hitless_handover.supervisor_update import complaint_of
 
 _NOT_TO_DELETE = (EncoderState.MISSING, EncoderState.TERMINATING)
 SETTLE_POLL_US = 2_000_000  # while the platform is at work
@@ -189,11 +190,11 @@ def _judge_active(
     if record.phase is ChannelPhase.LIVE:
         if seen.ready or report is not None:
             return record, ()
-        problem = _problem_of(seen, report)
+        problem = _problem_of(seen)
         notice = Notice(reason=problem.reason, message=problem.message, warning=True)
         return replace(record, phase=ChannelPhase.DEGRADED, problem=problem), (notice,)
     if report is None or report.leading_term != record.active.term or not _delivers(view, report):
-        return replace(record, problem=_problem_of(seen, report)), ()
+        return replace(record, problem=_problem_of(seen)), ()
     since = record.active.since_us or now_us
     live = replace(
         record,
@@ -212,12 +213,10 @@ def _delivers(view: ChannelView, report: EncoderReport) -> bool:
     return report.head_segment is not None
 
 
-def _problem_of(seen: EncoderView, report: EncoderReport | None) -> Problem:
+def _problem_of(seen: EncoderView) -> Problem:
     """Why the active encoder is not on air, as far as can be seen."""
-    if report is not None and report.source_state != "Running":
-        return Problem(
-            reason="SourceUnavailable", message=report.source_message or report.source_state
-        )
+    if (complaint := complaint_of(seen)) is not None:
+        return complaint
     if seen.reason:
         return Problem(reason=seen.reason, message=f"{seen.name}: {seen.message}")
     return Problem(reason="EncoderStarting", message=f"{seen.name} is {seen.state}")

@@ -29,7 +29,14 @@ from hitless_handover.supervisor_model import (
     Notice,
     Problem,
 )
-from hitless_handover.supervisor_update import decided, finished, is_gone, report_of, to
+from hitless_handover.supervisor_update import (
+    complaint_of,
+    decided,
+    finished,
+    is_gone,
+    report_of,
+    to,
+)
 
 POLL_US = 500_000
 
@@ -183,10 +190,8 @@ def _blocked(record: ChannelRecord, seen: EncoderView) -> Decision:
 
 
 def _mendable(seen: EncoderView) -> Problem | None:
-    report = seen.report
-    if report is not None and report.source_state != "Running":
-        message = f"{seen.name}: {report.source_message or report.source_state}"
-        return Problem(reason="SourceUnavailable", message=message)
+    if (complaint := complaint_of(seen)) is not None:
+        return complaint
     if seen.reason:
         return Problem(reason=seen.reason, message=f"{seen.name}: {seen.message}")
     return None

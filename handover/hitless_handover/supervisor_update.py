@@ -21,6 +21,7 @@ from hitless_handover.supervisor_model import (
     HandoverPhase,
     HandoverRecord,
     Notice,
+    Problem,
 )
 
 # From which phase an update may go where. docs/protocol.md shows this table as a diagram.
@@ -52,6 +53,18 @@ def is_gone(encoder: EncoderRecord, seen: EncoderView) -> bool:
         return seen.state is EncoderState.FAILED
     gone = (EncoderState.MISSING, EncoderState.FAILED, EncoderState.TERMINATING)
     return seen.state in gone or (bool(seen.uid) and seen.uid != encoder.uid)
+
+
+def complaint_of(seen: EncoderView) -> Problem | None:
+    """What an encoder that is not on air complains of: its source, or an origin that refuses.
+
+    A source that is just being opened is no problem: it has no message.
+    """
+    report = seen.report
+    if report is None or not report.source_message:
+        return None
+    reason = "OutputRefused" if report.source_state == "Running" else "SourceUnavailable"
+    return Problem(reason=reason, message=f"{seen.name}: {report.source_message}")
 
 
 def report_of(

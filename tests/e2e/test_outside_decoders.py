@@ -28,7 +28,7 @@ Reader = subprocess.Popen[str]
 def ffprobe(url: str, seconds: int) -> Reader:
     """Kind, stream and DTS of every packet."""
     return _start(
-        "ffprobe", "-v", "warning", "-read_intervals", f"%+{seconds}",
+        "ffprobe", "-v", "repeat+warning", "-read_intervals", f"%+{seconds}",
         "-show_entries", "packet=stream_index,dts,codec_type", "-of", "csv=p=0", url,
     )  # fmt: skip
 
@@ -36,7 +36,7 @@ def ffprobe(url: str, seconds: int) -> Reader:
 def ffmpeg(url: str, seconds: int, *codec: str) -> Reader:
     """A line for each frame decoded (or, with `-c copy`, packet read): stream, DTS, PTS, …"""
     return _start(
-        "ffmpeg", "-v", "warning", "-re", "-t", str(seconds), "-i", url,
+        "ffmpeg", "-v", "repeat+warning", "-re", "-t", str(seconds), "-i", url,
         "-map", "0:v:0", "-map", "0:a:0", *codec, "-f", "framecrc", "-",
     )  # fmt: skip
 

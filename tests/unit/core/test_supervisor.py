@@ -283,3 +283,20 @@ def test_the_successor_forgets_the_handover_when_it_is_released(world: World) ->
     report = world.handover_report("ch-2")
     assert report is not None
     assert report.phase is PeerPhase.RELEASED
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "reason"),
+    [
+        ("Connecting", "", "EncoderStarting"),
+        ("Lost", "no data from udp://239.0.0.1:1", "SourceUnavailable"),
+        ("Running", "409 init of v differs", "OutputRefused"),
+    ],
+)
+def test_what_an_encoder_complains_of_is_named(state: str, message: str, reason: str) -> None:
+    world = World(want=desired("v1", 1), complaint=(state, message))
+    world.look()
+    world.look()
+    assert world.record.problem is not None
+    assert world.record.problem.reason == reason
+    assert message in world.record.problem.message

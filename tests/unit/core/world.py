@@ -125,6 +125,7 @@ class World:
     next_samples_ok: bool = True
     arm_is_lost: bool = False
     lose_actions: bool = False
+    complaint: tuple[str, str] = ("Running", "")
 
     # --- what the supervisor's shell does ---
 
@@ -158,8 +159,8 @@ class World:
             head_segment=peer.head,
             current_frame=TIMELINE.frame_at(self.now_us),
             anchor=None,
-            source_state="Running",
-            source_message="",
+            source_state=self.complaint[0],
+            source_message=self.complaint[1],
             speed_percent=150,
             handover=machine.report(peer),
         )
