@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,8 +113,6 @@ def handover_line(handover: dict[str, Any]) -> str:
 
 def wait_past(lab: Lab, segment: int) -> None:
     """Until the origin has published some segments beyond the switch."""
-    import urllib.request  # noqa: PLC0415 - only here
-
     url = f"{lab.origin_url()}/api/v1/channels/{NAMESPACE}/{CHANNEL}"
 
     def look() -> bool | None:
