@@ -49,7 +49,7 @@ def encoder_for(desired: Desired, channel: str, term: int) -> EncoderRecord:
 
 
 def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
-    """Allot a term and record the update; the successor is created once that is stored."""
+    """Allot a term and record the update; the successor is created at the next look."""
     assert record.active is not None
     term = record.term + 1
     successor = encoder_for(desired, view.channel, term)
@@ -68,7 +68,6 @@ def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: in
         record=replace(
             record, term=term, handover=begun, phase=ChannelPhase.UPDATING, problem=None
         ),
-        actions=(CreateEncoder(encoder=successor, anchor=record.anchor),),
         notices=(Notice(reason="HandoverStarted", message=message),),
         wake_at_us=now_us + POLL_US,
     )
@@ -83,11 +82,20 @@ def advance(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
         known = replace(update.successor, uid=seen.uid)
         update = replace(update, successor=known)
         record = replace(record, handover=update)
+    record = _with_anchor(record, view.encoder(update.incumbent.name))
     decision = _lost_encoders(record, update, view, now_us) or _in_phase(
         desired, record, update, view, now_us
     )
     live = decision.record.handover is not None and decision.record.handover.live
     return replace(decision, wake_at_us=now_us + POLL_US if live else now_us)
+
+
+def _with_anchor(record: ChannelRecord, incumbent: EncoderView) -> ChannelRecord:
+    """The encoder on air says where source and timeline meet: a jump may have moved it."""
+    report = incumbent.report
+    if report is None or report.anchor is None:
+        return record
+    return replace(record, anchor=report.anchor)
 
 
 def _in_phase(

@@ -17,6 +17,7 @@ from hitless_handover.supervisor_model import (
     HandoverPhase,
 )
 from hitless_handover.supervisor_update import TRANSITIONS
+from hitless_handover.timeline import Anchor
 
 
 @pytest.fixture
@@ -300,3 +301,17 @@ def test_what_an_encoder_complains_of_is_named(state: str, message: str, reason:
     assert world.record.problem is not None
     assert world.record.problem.reason == reason
     assert message in world.record.problem.message
+
+
+def test_a_successor_gets_the_anchor_that_the_incumbent_has_now() -> None:
+    """The first encoder chooses it; a jump of the source moves it later."""
+    chosen = Anchor(source_ticks=1, source_timescale=90_000, wrap_ticks=2**33, frame=60, wall_us=0)
+    moved = replace(chosen, source_ticks=5)
+    world = World(want=desired("v1", 1), anchor=chosen)
+    world.run(10)
+    assert world.record.anchor == chosen
+    world.anchor = moved
+    world.want = desired("v2", 2)
+    world.run(40)
+    assert world.created_with == [None, moved]
+    assert world.record.anchor == moved

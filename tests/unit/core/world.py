@@ -64,7 +64,7 @@ from hitless_handover.supervisor_model import (
     Notice,
     ReleaseHandover,
 )
-from hitless_handover.timeline import Timeline
+from hitless_handover.timeline import Anchor, Timeline
 
 SECOND_US = 1_000_000
 TIMELINE = Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=60)
@@ -126,6 +126,8 @@ class World:
     arm_is_lost: bool = False
     lose_actions: bool = False
     complaint: tuple[str, str] = ("Running", "")
+    anchor: Anchor | None = None
+    created_with: list[Anchor | None] = field(default_factory=list)
 
     # --- what the supervisor's shell does ---
 
@@ -158,7 +160,7 @@ class World:
             leading_term=leading_term(peer),
             head_segment=peer.head,
             current_frame=TIMELINE.frame_at(self.now_us),
-            anchor=None,
+            anchor=self.anchor,
             source_state=self.complaint[0],
             source_message=self.complaint[1],
             speed_percent=150,
@@ -201,6 +203,7 @@ class World:
     def act(self, action: Action) -> None:
         match action:
             case CreateEncoder():
+                self.created_with.append(action.anchor)
                 self.create(action.encoder.name)
             case DeleteEncoder():
                 self.check_may_delete(action.name)
