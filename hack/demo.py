@@ -63,7 +63,9 @@ def wait_until_live(lab: Lab) -> dict[str, Any]:
 @contextmanager
 def probing(url: str) -> Iterator[subprocess.Popen[str]]:
     """`hitless probe` beside the update, watching from before it to after it."""
-    command = [str(HITLESS), "probe", url, "--seconds", str(PROBE_SECONDS_MAX), "--json"]
+    # A killed demo takes its probe along.
+    leash = ["setpriv", "--pdeathsig", "TERM"]
+    command = [*leash, str(HITLESS), "probe", url, "--seconds", str(PROBE_SECONDS_MAX), "--json"]
     command += ["--stall-tolerance", str(STALL_TOLERANCE_S)]
     probe = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
