@@ -26,7 +26,7 @@ from hitless_handover.peer_model import (
     Step,
 )
 
-# From which phase a peer may go where. docs/protocol.md shows this table as a diagram.
+# From which phase a peer may go where. docs/protocol.md tells it in words.
 TRANSITIONS: dict[PeerPhase, frozenset[PeerPhase]] = {
     PeerPhase.BEGUN: frozenset({PeerPhase.ANNOUNCED, PeerPhase.ABORTED}),
     PeerPhase.ANNOUNCED: frozenset({PeerPhase.SYNCHRONISED, PeerPhase.ABORTED}),

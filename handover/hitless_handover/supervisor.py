@@ -83,7 +83,7 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
 def _first_encoder(
     desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int
 ) -> Decision:
-    """Allot a term and record who will lead; it is created at the next look."""
+    """Allot a term and record who will lead; it is created once that is stored."""
     term = record.term + 1
     active = handover.encoder_for(desired, view.channel, term)
     chosen = replace(record, term=term, active=active, phase=ChannelPhase.STARTING)

@@ -26,8 +26,7 @@ from hitless_handover.supervisor_model import (
     Problem,
 )
 from hitless_handover.supervisor_update import decided, finished, is_gone, report_of, to
-
-SECOND_US = 1_000_000
+from hitless_handover.timeline import MICROSECONDS
 
 
 def abort(
@@ -48,7 +47,7 @@ def aborting(
     now_us: int,
 ) -> Decision:
     """Tell both; then leave the incumbent's term as it is, or give it a newer one."""
-    late = now_us >= update.phase_since_us + desired.policy.confirm_s * SECOND_US
+    late = now_us >= update.phase_since_us + desired.policy.confirm_s * MICROSECONDS
     if _led(update, view):
         return _roll_back(record, update, now_us)
     pending = _to_be_told(update, view)

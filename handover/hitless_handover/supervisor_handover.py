@@ -12,7 +12,7 @@ from hitless_handover.messages import (
     HandoverReport,
     PeerPhase,
 )
-from hitless_handover.supervisor_abort import SECOND_US, abort, aborting
+from hitless_handover.supervisor_abort import abort, aborting
 from hitless_handover.supervisor_model import (
     BeginHandover,
     ChannelPhase,
@@ -37,6 +37,7 @@ from hitless_handover.supervisor_update import (
     report_of,
     to,
 )
+from hitless_handover.timeline import MICROSECONDS
 
 POLL_US = 500_000
 
@@ -217,7 +218,7 @@ def _begin(desired: Desired, update: HandoverRecord) -> BeginHandover:
         handover_id=update.handover_id,
         term=update.term,
         criteria=desired.policy.criteria,
-        deadline_us=update.phase_since_us + desired.policy.negotiate_s * SECOND_US,
+        deadline_us=update.phase_since_us + desired.policy.negotiate_s * MICROSECONDS,
     )
 
 
@@ -281,7 +282,7 @@ def _overdue(
     reason: str,
     message: str,
 ) -> Decision | None:
-    if now_us < update.phase_since_us + patience_s * SECOND_US:
+    if now_us < update.phase_since_us + patience_s * MICROSECONDS:
         return None
     return abort(record, update, reason, f"{message} (after {patience_s} s)", now_us)
 
@@ -321,7 +322,7 @@ def _armed(
 def _lead_s(desired: Desired) -> int:
     """The frame lies this far ahead when it is agreed, a segment more for rounding."""
     segments = desired.policy.criteria.lead_segments + 2
-    return -(-segments * desired.segment_us // SECOND_US)
+    return -(-segments * desired.segment_us // MICROSECONDS)
 
 
 def _confirmed(update: HandoverRecord, view: ChannelView) -> HandoverRecord:
@@ -389,7 +390,7 @@ def _holding(
     until = update.segment + desired.policy.hold_segments
     if newest is None or newest < until:
         wait_s = desired.policy.confirm_s + -(
-            -(desired.policy.hold_segments + 2) * desired.segment_us // SECOND_US
+            -(desired.policy.hold_segments + 2) * desired.segment_us // MICROSECONDS
         )
         message = f"segment {until} has not been published"
         return _overdue(

@@ -24,7 +24,7 @@ from hitless_handover.supervisor_model import (
     Problem,
 )
 
-# From which phase an update may go where. docs/protocol.md shows this table as a diagram.
+# From which phase an update may go where. docs/protocol.md tells it in words.
 TRANSITIONS: dict[HandoverPhase, frozenset[HandoverPhase]] = {
     HandoverPhase.STARTING: frozenset(
         {HandoverPhase.NEGOTIATING, HandoverPhase.ABORTING, HandoverPhase.ABORTED}
