@@ -19,6 +19,7 @@ from hitless_handover.supervisor_model import (
     Notice,
     Problem,
 )
+from hitless_handover.timeline import MICROSECONDS
 from hitless_operator.apply import Applier, Refused
 from hitless_operator.channel import Channel, Key, StatusUnreadable, channel_of, is_deleted
 from hitless_operator.conditions import INVALID_SPEC, STALLED, Wanted, conditions_of
@@ -32,7 +33,6 @@ from hitless_wire.desired import desired_of
 from hitless_wire.ingest import live_path
 from hitless_wire.resources import EncoderDeploymentSpec, spec_digest
 
-MICROSECONDS = 1_000_000
 _log = logging.getLogger(__name__)
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Protocol
 
 from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.control.incumbent import IncumbentError, Incumbents
-from hitless_encoder.session import Snapshot
+from hitless_encoder.control.pipeline import Pipeline
 from hitless_handover import peer as machine
 from hitless_handover.leadership import priority_of
 from hitless_handover.messages import EncoderReport, Identity, PeerPhase, SyncInfo
@@ -45,18 +44,6 @@ from hitless_handover.timeline import Timeline
 RETRY_AFTER_S = 0.5
 
 _log = logging.getLogger(__name__)
-
-
-class Pipeline(Protocol):
-    """What the conductor needs of the session."""
-
-    def snapshot(self) -> Snapshot:
-        """The state at this moment."""
-        ...
-
-    async def wait_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
-        """The tracks of a segment once it is encoded; None at the deadline or when it is gone."""
-        ...
 
 
 class Conductor:

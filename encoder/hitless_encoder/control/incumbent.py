@@ -7,13 +7,13 @@ what an answer means is the machine's business.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import grpc
 import grpc.aio
 
 from hitless_encoder.clock import MICROSECONDS, Clock
-from hitless_encoder.session import Snapshot
+from hitless_encoder.control.pipeline import Pipeline
 from hitless_handover.messages import Identity, SyncInfo
 from hitless_handover.peer_model import Announce, Reply, Side
 from hitless_wire._gen import handover_pb2 as pb
@@ -27,18 +27,6 @@ T = TypeVar("T")
 
 class IncumbentError(Exception):
     """The incumbent gave no answer; says to what and why."""
-
-
-class Segments(Protocol):
-    """Where the samples come from."""
-
-    def snapshot(self) -> Snapshot:
-        """The state at this moment."""
-        ...
-
-    async def wait_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
-        """The tracks of a segment once it is encoded."""
-        ...
 
 
 class Incumbents:
@@ -85,7 +73,7 @@ class Incumbent:
         return await self._answer("Synchronise", call)
 
     async def verify(
-        self, side: Side, count: int, segments: Segments, inits: Mapping[str, bytes]
+        self, side: Side, count: int, segments: Pipeline, inits: Mapping[str, bytes]
     ) -> Reply:
         """Send `count` segments that are encoded from now on; judged before the side's deadline."""
         timeout_s = max(1.0, (side.deadline_us - self._clock.now_us()) / MICROSECONDS)
@@ -135,7 +123,7 @@ class Incumbent:
 
 
 async def _samples(
-    side: Side, count: int, segments: Segments, inits: Mapping[str, bytes]
+    side: Side, count: int, segments: Pipeline, inits: Mapping[str, bytes]
 ) -> AsyncIterator[pb.VerifyRequest]:
     """The next `count` segments, a message for each track; fewer when time runs out."""
     newest = segments.snapshot().encoded_segment
