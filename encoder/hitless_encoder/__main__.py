@@ -66,12 +66,13 @@ async def run(config: EncoderConfig, host: str, port: int) -> int:
         timeline=config.timeline.resolve(),
         clock=clock,
         incumbents=Incumbents(clock),
+        silent=config.silent_standby,
     )
     session = Session(
         config,
         version,
         preset,
-        priority_of=conductor.stamp,
+        lead_of=conductor.stamp,
         on_pushed=conductor.pushed,
         clock=clock,
     )

@@ -22,6 +22,7 @@ from hitless_encoder.mailbox import Closed
 from hitless_encoder.plan import plan_media
 from hitless_encoder.sink import Channel, PushOutcome, Sink
 from hitless_encoder.sources import Source, SourceState, open_source
+from hitless_handover.leadership import Lead
 from hitless_handover.timeline import Anchor, Timeline
 from hitless_wire.resources import EncoderConfig
 
@@ -36,7 +37,8 @@ _log = logging.getLogger(__name__)
 class Snapshot:
     """An encoder's state at one moment.
 
-    head_segment: the newest that the origin holds in all tracks. encoded_segment: the newest made.
+    head_segment: the newest that the origin holds in all tracks, or that was withheld from it.
+    encoded_segment: the newest made.
     received_bytes, waiting_bytes: of a network source. init_digests: sha256. encode_time_ms: of
     the newest segments, oldest first, for the slowest track. speed_percent: 100 is real time; 0
     before anything was made. failure: why the encoder has stopped for good, empty while it runs.
@@ -78,9 +80,9 @@ def _ignore_push(_segment: int, _ok: bool) -> None:
 class Session:
     """One encoder at work.
 
-    priority_of: the priority of a segment, asked once for each, when its push begins. on_segment:
-    called with each encoded segment just before its push; on_pushed(segment, ok) after it. All
-    three are called in the event loop.
+    lead_of: the priority of a segment, or that it is withheld; asked when its push begins, and
+    again for one that is sent after all (`resend`). on_segment: called with each encoded segment
+    just before its push; on_pushed(segment, ok) after it. All three are called in the event loop.
     """
 
     def __init__(  # noqa: PLR0917 — a contract with the control part
@@ -88,7 +90,7 @@ class Session:
         config: EncoderConfig,
         version: str,
         preset: str,
-        priority_of: Callable[[int], int],
+        lead_of: Callable[[int], Lead],
         on_segment: Callable[[int], None] = _ignore,
         on_pushed: Callable[[int, bool], None] = _ignore_push,
         clock: Clock | None = None,
@@ -106,7 +108,7 @@ class Session:
             deliver=self._deliver,
             fail=self._fail,
         )
-        self._sink = self._open_sink(config, priority_of, on_segment)
+        self._sink = self._open_sink(config, lead_of, on_segment)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run_source, name="source", daemon=True)
         self._partial: OrderedDict[int, dict[str, Encoded]] = OrderedDict()
@@ -192,6 +194,13 @@ class Session:
         await self._wait_for(known, deadline_us)
         return self.recent(segment)
 
+    def resend(self, first: int, last: int) -> None:
+        """Push segments first to last, which were withheld, as far as they are still kept."""
+        kept = {k: self._recent[k] for k in range(first, last + 1) if k in self._recent}
+        if len(kept) <= last - first:
+            _log.warning("segments %d to %d: only %d are still kept", first, last, len(kept))
+        self._sink.resend(kept)
+
     async def _settle(self, segment: int) -> None:
         """Wait until the push of a segment has ended, well or not."""
         end_us = self._line.wall_us(self._line.first_frame(segment + 1)) - self._clock.now_us()
@@ -228,7 +237,7 @@ class Session:
     def _open_sink(
         self,
         config: EncoderConfig,
-        priority_of: Callable[[int], int],
+        lead_of: Callable[[int], Lead],
         on_segment: Callable[[int], None],
     ) -> Sink:
         channel = Channel(
@@ -242,7 +251,7 @@ class Session:
         return Sink(
             channel=channel,
             clock=self._clock,
-            priority_of=priority_of,
+            lead_of=lead_of,
             on_segment=on_segment,
             on_pushed=self._pushed,
             on_failed=lambda error: self._fail("push", error),
@@ -303,8 +312,9 @@ class Session:
 
     def _pushed(self, segment: int, outcome: PushOutcome) -> None:
         ok = outcome is PushOutcome.STORED
-        if ok:
-            self._head_segment = segment
+        if ok or outcome is PushOutcome.WITHHELD:
+            head = self._head_segment
+            self._head_segment = segment if head is None else max(segment, head)
         else:
             _log.warning("segment %d: %s", segment, outcome)
         self._settled_segment = segment

@@ -1,8 +1,9 @@
 """Pushes a channel to the origin over HTTP, per hitless_wire.ingest.
 
-One segment after the other, its tracks at the same time. The description and the init segments go
-first, and again whenever the origin answers 412. Connection errors and 5xx are tried again while
-the segment is young; a full queue drops its oldest segment. Runs in the event loop; knows no media.
+One segment after the other, its tracks at the same time; a silent standby's are withheld. The
+description and the init segments go first, and again whenever the origin answers 412. Connection
+errors and 5xx are tried again while the segment is young; a full queue drops its oldest segment.
+Runs in the event loop; knows no media.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from enum import StrEnum
 import aiohttp
 
 from hitless_encoder.clock import MICROSECONDS, Clock
+from hitless_handover.leadership import Lead
 from hitless_wire.ingest import (
     HEADER_DIGEST,
     HEADER_ENCODER,
@@ -45,6 +47,7 @@ class PushOutcome(StrEnum):
     REFUSED = "Refused"  # the origin will never take it (4xx)
     EXPIRED = "Expired"  # not delivered while it was young
     OVERTAKEN = "Overtaken"  # dropped from a full queue
+    WITHHELD = "Withheld"  # this encoder is to send nothing for now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +101,14 @@ class Sink:
         *,
         channel: Channel,
         clock: Clock,
-        priority_of: Callable[[int], int],
+        lead_of: Callable[[int], Lead],
         on_segment: Callable[[int], None],
         on_pushed: Callable[[int, PushOutcome], None],
         on_failed: Callable[[BaseException], None],
     ) -> None:
         self._channel = channel
         self._clock = clock
-        self._priority_of = priority_of
+        self._lead_of = lead_of
         self._on_segment = on_segment
         self._on_pushed = on_pushed
         self._on_failed = on_failed
@@ -152,6 +155,11 @@ class Sink:
         self._queue.append((segment, tracks))
         self._filled.set()
 
+    def resend(self, segments: Mapping[int, Mapping[str, bytes]]) -> None:
+        """Put segments that were withheld before all that waits; beyond the queue's bound."""
+        self._queue.extendleft(sorted(segments.items(), reverse=True))
+        self._filled.set()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A callback of the session has raised: nothing is pushed any more."""
         error = None if task.cancelled() else task.exception()
@@ -173,12 +181,14 @@ class Sink:
         self, http: aiohttp.ClientSession, segment: int, tracks: Mapping[str, bytes]
     ) -> PushOutcome:
         """Push one segment until it is stored, refused or too old."""
-        priority = self._priority_of(segment)
+        lead = self._lead_of(segment)
+        if lead.silent:
+            return PushOutcome.WITHHELD
         deadline_us = self._clock.now_us() + self._young_us
         waiting = dict(tracks)
         tries = described = 0
         while True:
-            results = await self._attempt(http, segment, waiting, priority)
+            results = await self._attempt(http, segment, waiting, lead.priority)
             waiting = {t: d for t, d in waiting.items() if results[t] is not _Status.STORED}
             worst = set(results.values())
             if not waiting:

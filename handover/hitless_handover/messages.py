@@ -11,8 +11,12 @@ from enum import StrEnum
 
 from hitless_handover.timeline import Anchor, Timeline
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 PROTOCOL_SKEW_MAX = 1  # peers one version apart hand over
+# The first proposal holds unless a side was slow: each further round means another slow segment.
+ROUNDS_MAX = 5
+ATTEMPTS_MAX = 5  # of one call: a hole in the network in between, not a dead peer
+CALL_S = 5  # for an answer that takes milliseconds; longer means that there is none
 
 
 class Refusal(StrEnum):
@@ -32,6 +36,14 @@ class Refusal(StrEnum):
     DEADLINE = "Deadline"  # the handover's own deadline passed
     ABORTED = "Aborted"  # operator or peer called it off
     NOT_READY = "NotReady"  # has not delivered a segment yet
+
+
+class HandoverMode(StrEnum):
+    """What the two encoders send to their downstream around the event."""
+
+    PRIORITY = "Priority"  # both send all the time; the downstream selects by term
+    CEASE = "Cease"  # the incumbent stops sending at the event; for downstreams without priorities
+    SILENT_STANDBY = "SilentStandby"  # and the successor sends nothing before it: one input only
 
 
 class Role(StrEnum):
@@ -72,13 +84,20 @@ class Criteria:
     """What the operator demands of a handover event.
 
     lead_segments: least whole segments between agreement and event. verify_segments: how many are
-    judged. psnr_min_db: least luma PSNR. not_before_frame: earliest frame, 0 = any.
+    judged. psnr_min_db: least luma PSNR. not_before_frame, not_after_frame: the event lies between
+    these two, 0 = any. rounds_max: proposals, counter-proposals included. attempts_max: how often
+    an unanswered call is made. call_s: how long an answer is waited for, seconds.
     """
 
     lead_segments: int
     verify_segments: int
     psnr_min_db: int
     not_before_frame: int = 0
+    not_after_frame: int = 0
+    mode: HandoverMode = HandoverMode.PRIORITY
+    rounds_max: int = ROUNDS_MAX
+    attempts_max: int = ATTEMPTS_MAX
+    call_s: int = CALL_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

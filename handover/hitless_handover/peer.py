@@ -17,11 +17,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hitless_handover.leadership import (
+    STANDBY,
     forget_before,
+    lead_at,
     lead_from,
 )
 from hitless_handover.messages import (
     Confirmation,
+    Criteria,
     HandoverReport,
     PeerPhase,
     Refusal,
@@ -35,12 +38,14 @@ from hitless_handover.peer_model import (
     Arm,
     Begin,
     CallFailed,
+    Effect,
     Event,
     Judged,
     Peer,
     Propose,
     Pushed,
     Release,
+    Resend,
     Retire,
     Side,
     Stamped,
@@ -104,7 +109,7 @@ def _dispatch(peer: Peer, event: Event, now_us: int) -> Step:
         case Take():
             return _on_take(peer, event)
         case Begin():
-            return on_begin(peer, event)
+            return on_begin(peer, event, now_us)
         case Announce():
             return on_announce(peer, event, now_us)
         case _:
@@ -118,8 +123,10 @@ def _on_handover_event(
     """Events that belong to the handover under way: any other id is unknown here."""
     side = peer.side
     if side is None or side.handover_id != event.handover_id:
-        if isinstance(event, Release | Abort):
+        if isinstance(event, Release):
             return Step(peer=peer, reply=ACCEPTED)  # nothing of it is left to undo
+        if isinstance(event, Abort):
+            return _on_abort_unknown(peer, event)
         return refuse(peer, Refusal.UNKNOWN_HANDOVER, f"no handover {event.handover_id} here")
     match event:
         case Abort():
@@ -169,20 +176,68 @@ def _on_tick(peer: Peer, now_us: int) -> Step:
 
 
 def _on_take(peer: Peer, event: Take) -> Step:
-    """Lead from the next segment. Repeating the same term is answered as before."""
+    """Lead from the next segment. Repeating the same term is answered as before.
+
+    A handover under way is over with that: its term is lower. An encoder that was silent first
+    sends what its downstream lacks, so that a silent standby costs no frame when it has to lead.
+    """
     if leading_term(peer) == event.term:
         return Step(peer=peer, reply=replace(ACCEPTED, segment=next_segment(peer)))
     if event.term <= peer.known_term:
         message = f"term {event.term} is not above {peer.known_term}"
         return refuse(peer, Refusal.STALE_TERM, message)
-    first = next_segment(peer)
+    peer, effects = _without_handover(peer, f"it leads with term {event.term} now")
+    first = _first_to_send(peer, event.from_segment)
+    if first < next_segment(peer):
+        effects = (*effects, Resend(first=first, last=next_segment(peer) - 1))
     taken = replace(
         peer,
         schedule=lead_from(peer.schedule, first, event.term),
         known_term=event.term,
         retired=False,
     )
-    return Step(peer=taken, reply=replace(ACCEPTED, segment=first))
+    return Step(peer=taken, effects=effects, reply=replace(ACCEPTED, segment=first))
+
+
+def _without_handover(peer: Peer, why: str) -> tuple[Peer, tuple[Effect, ...]]:
+    """The peer with its handover called off, unless that is over or past its event."""
+    side = peer.side
+    if side is None or ORDER[side.phase] >= ORDER[PeerPhase.SWITCHED]:
+        return peer, ()
+    if event_has_passed(peer, side):
+        return peer, ()
+    given_up = give_up(peer, side, Refusal.ABORTED, why)
+    return given_up.peer, given_up.effects
+
+
+def _first_to_send(peer: Peer, wanted: int | None) -> int:
+    """From where a new leadership holds: further back only as far as nothing was sent."""
+    soonest = next_segment(peer)
+    now = lead_at(peer.schedule, soonest - 1)
+    if wanted is None or peer.head is None or not now.silent:
+        return soonest
+    return min(soonest, max(wanted, now.segment))
+
+
+def _on_abort_unknown(peer: Peer, event: Abort) -> Step:
+    """Of a handover that never began here: remember it, so that a late Begin does not start it."""
+    side = peer.side
+    busy = side is not None and ORDER[side.phase] < ORDER[PeerPhase.SWITCHED]
+    if event.term <= peer.known_term or busy:
+        return Step(peer=peer, reply=ACCEPTED)
+    role = Role.SUCCESSOR if leading_term(peer) == STANDBY else Role.INCUMBENT
+    tomb = Side(
+        handover_id=event.handover_id,
+        role=role,
+        phase=PeerPhase.ABORTED,
+        term=event.term,
+        other_id="",
+        criteria=Criteria(lead_segments=0, verify_segments=0, psnr_min_db=0),
+        deadline_us=0,
+        reason=Refusal.ABORTED,
+        message=event.reason,
+    )
+    return Step(peer=replace(peer, side=tomb, known_term=event.term), reply=ACCEPTED)
 
 
 def _on_abort(peer: Peer, side: Side, event: Abort) -> Step:

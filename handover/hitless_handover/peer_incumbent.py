@@ -10,6 +10,8 @@ from hitless_handover.leadership import (
 )
 from hitless_handover.messages import (
     PROTOCOL_SKEW_MAX,
+    Confirmation,
+    HandoverMode,
     PeerPhase,
     Refusal,
     Role,
@@ -30,15 +32,15 @@ from hitless_handover.peer_rules import (
     ACCEPTED,
     ORDER,
     earliest_segment,
+    is_too_late,
     leading_term,
     may_not_join,
     moved,
     next_segment,
     refuse,
     reject,
+    too_late_message,
 )
-
-NEGOTIATION_ROUNDS_MAX = 5
 
 
 def on_announce(peer: Peer, event: Announce, now_us: int) -> Step:
@@ -143,13 +145,15 @@ def _on_propose(peer: Peer, side: Side, event: Propose) -> Step:
         return refuse(peer, Refusal.WRONG_PHASE, f"proposal while {side.phase}")
     if side.phase is PeerPhase.AGREED and event.frame == side.frame:
         return Step(peer=peer, reply=ACCEPTED)
-    if side.rounds >= NEGOTIATION_ROUNDS_MAX:
+    if side.rounds >= side.criteria.rounds_max:
         return reject(peer, side, Refusal.ROUNDS_EXHAUSTED, f"after {side.rounds} rounds")
     side = replace(side, rounds=side.rounds + 1)
     earliest = earliest_segment(peer, side.criteria)
     segment, inside = divmod(event.frame, peer.timeline.segment_frames)
     if inside or segment < earliest:
         frame = peer.timeline.first_frame(max(earliest, segment + (1 if inside else 0)))
+        if is_too_late(side.criteria, frame):
+            return reject(peer, side, Refusal.TOO_LATE, too_late_message(side.criteria, frame))
         return Step(peer=replace(peer, side=side), reply=Reply(accepted=False, frame=frame))
     if side.phase is PeerPhase.VERIFIED:
         return Step(peer=moved(peer, side, PeerPhase.AGREED, frame=event.frame), reply=ACCEPTED)
@@ -157,11 +161,21 @@ def _on_propose(peer: Peer, side: Side, event: Propose) -> Step:
 
 
 def _on_arm(peer: Peer, side: Side, event: Arm) -> Step:
-    """Give up the priority from the frame on. Too late is no harm: the higher term wins."""
+    """Give up the priority from the frame on. Too late is an overlap, never a gap."""
     if side.phase in (PeerPhase.ARMED, PeerPhase.SWITCHED, PeerPhase.RELEASED):
         return Step(peer=peer, reply=ACCEPTED)
     if side.phase is not PeerPhase.AGREED or event.frame != side.frame:
         return refuse(peer, Refusal.WRONG_PHASE, f"arm of {event.frame} while {side.phase}")
-    first = max(peer.timeline.segment_of(event.frame), next_segment(peer))
-    armed = replace(peer, schedule=lead_from(peer.schedule, first, STANDBY))
-    return Step(peer=moved(armed, side, PeerPhase.ARMED), reply=ACCEPTED)
+    segment = peer.timeline.segment_of(event.frame)
+    first = max(segment, next_segment(peer))
+    silent = side.criteria.mode is not HandoverMode.PRIORITY
+    yielding = replace(peer, schedule=lead_from(peer.schedule, first, STANDBY, silent=silent))
+    armed = moved(yielding, side, PeerPhase.ARMED)
+    if first == segment:
+        return Step(peer=armed, reply=ACCEPTED)
+    late = Confirmation(
+        segment=first - 1, overlap_frames=(first - segment) * peer.timeline.segment_frames
+    )
+    assert armed.side is not None
+    switched = moved(armed, armed.side, PeerPhase.SWITCHED, confirmation=late)
+    return Step(peer=switched, reply=ACCEPTED)

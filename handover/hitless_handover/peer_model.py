@@ -58,9 +58,13 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Take:
-    """Operator: lead with this term from the next segment on (first encoder, or rollback)."""
+    """Operator: lead with this term from the next segment on (first encoder, spare, or rollback).
+
+    from_segment: for an encoder that was silent: its downstream lacks everything from here on.
+    """
 
     term: int
+    from_segment: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +80,11 @@ class Begin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abort:
-    """Operator or peer: call it off."""
+    """Operator or peer: call it off, or never let it begin. term: the handover's; 0 = not told."""
 
     handover_id: str
     reason: str
+    term: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +250,15 @@ class Retire:
     """Stop pushing: the handover is recorded and this encoder is no longer needed."""
 
 
-Effect = Request | Retire
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resend:
+    """Send these segments, both included, that were withheld while silent: as `Lead` has them."""
+
+    first: int
+    last: int
+
+
+Effect = Request | Retire | Resend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from hitless_handover.leadership import (
     cancel_from,
+    lead_at,
     priority_of,
 )
 from hitless_handover.messages import (
@@ -52,6 +53,21 @@ ACCEPTED = Reply(accepted=True)
 def leading_term(peer: Peer) -> int:
     """The term of the segment to be stamped next; 0 for a standby."""
     return priority_of(peer.schedule, next_segment(peer))
+
+
+def is_silent(peer: Peer) -> bool:
+    """Whether the segment to be stamped next is withheld."""
+    return lead_at(peer.schedule, next_segment(peer)).silent
+
+
+def is_too_late(criteria: Criteria, frame: int) -> bool:
+    """Whether a frame lies behind the last that the operator allows."""
+    return bool(criteria.not_after_frame) and frame > criteria.not_after_frame
+
+
+def too_late_message(criteria: Criteria, frame: int) -> str:
+    """Says which bound was missed."""
+    return f"frame {frame} is the first possible, not after {criteria.not_after_frame} is asked"
 
 
 def earliest_segment(peer: Peer, criteria: Criteria) -> int:

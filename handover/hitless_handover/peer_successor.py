@@ -12,7 +12,6 @@ from hitless_handover.messages import (
     Refusal,
     Role,
 )
-from hitless_handover.peer_incumbent import NEGOTIATION_ROUNDS_MAX
 from hitless_handover.peer_model import (
     Begin,
     CallFailed,
@@ -32,20 +31,24 @@ from hitless_handover.peer_rules import (
     ORDER,
     earliest_segment,
     give_up,
+    is_too_late,
     may_not_join,
     moved,
     next_segment,
     refuse,
+    too_late_message,
 )
 
-CALL_ATTEMPTS_MAX = 5
 
-
-def on_begin(peer: Peer, event: Begin) -> Step:
+def on_begin(peer: Peer, event: Begin, now_us: int) -> Step:
     """The operator's order to take over."""
     side = peer.side
     if side is not None and side.handover_id == event.handover_id:
+        if side.phase is PeerPhase.ABORTED:
+            return refuse(peer, side.reason or Refusal.ABORTED, side.message)
         return Step(peer=peer, reply=ACCEPTED)
+    if now_us >= event.deadline_us:
+        return refuse(peer, Refusal.DEADLINE, "told to begin after the deadline")
     refusal = may_not_join(peer, event.term)
     if refusal is not None:
         return Step(peer=peer, reply=refusal)
@@ -88,12 +91,18 @@ def _on_accepted(peer: Peer, side: Side) -> Step:
         case PeerPhase.ANNOUNCED:
             return _advance(peer, side, PeerPhase.SYNCHRONISED)
         case PeerPhase.SYNCHRONISED:
-            frame = peer.timeline.first_frame(earliest_segment(peer, side.criteria))
-            return _advance(peer, replace(side, frame=frame), PeerPhase.VERIFIED)
+            return _propose(peer, side)
         case PeerPhase.VERIFIED:
             return _bind(peer, side)
         case _:
             return Step(peer=replace(peer, side=side))
+
+
+def _propose(peer: Peer, side: Side) -> Step:
+    frame = peer.timeline.first_frame(earliest_segment(peer, side.criteria))
+    if is_too_late(side.criteria, frame):
+        return give_up(peer, side, Refusal.TOO_LATE, too_late_message(side.criteria, frame))
+    return _advance(peer, replace(side, frame=frame), PeerPhase.VERIFIED)
 
 
 def _advance(peer: Peer, side: Side, phase: PeerPhase) -> Step:
@@ -114,10 +123,13 @@ def _bind(peer: Peer, side: Side) -> Step:
 
 
 def _on_counter(peer: Peer, side: Side, frame: int) -> Step:
-    if side.rounds >= NEGOTIATION_ROUNDS_MAX:
+    if side.rounds >= side.criteria.rounds_max:
         return give_up(peer, side, Refusal.ROUNDS_EXHAUSTED, f"after {side.rounds} rounds")
     soonest = peer.timeline.first_frame(earliest_segment(peer, side.criteria))
-    side = replace(side, frame=max(frame, soonest), rounds=side.rounds + 1)
+    later = max(frame, soonest)
+    if is_too_late(side.criteria, later):
+        return give_up(peer, side, Refusal.TOO_LATE, too_late_message(side.criteria, later))
+    side = replace(side, frame=later, rounds=side.rounds + 1)
     peer = replace(peer, side=side)
     return Step(peer=peer, effects=_next_request(peer))
 
@@ -127,7 +139,7 @@ def on_call_failed(peer: Peer, side: Side, event: CallFailed) -> Step:
     if side.role is not Role.SUCCESSOR or ORDER[side.phase] > ORDER[PeerPhase.ARMED]:
         return Step(peer=peer)
     side = replace(side, attempts=side.attempts + 1)
-    if side.attempts < CALL_ATTEMPTS_MAX:
+    if side.attempts < side.criteria.attempts_max:
         peer = replace(peer, side=side)
         return Step(peer=peer, effects=_next_request(peer))
     if side.phase is PeerPhase.ARMED:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hitless_handover.messages import OriginSwitch
-from hitless_handover.timeline import MICROSECONDS, Timeline, ceil_div
+from hitless_handover.timeline import Timeline
 
 PENDING_MAX = 32  # undecided segments kept; more than a fallback or a resent outage ever needs
 DELIVERIES_MAX = 8  # encoders compared for one segment
@@ -44,10 +44,7 @@ DEADLINE_PERCENT = 150
 
 def publish_deadline_us(timeline: Timeline, percent: int = DEADLINE_PERCENT) -> int:
     """How long a segment may wait for a better delivery: percent of its length, microseconds."""
-    segment_us = ceil_div(
-        timeline.segment_frames * timeline.rate_den * MICROSECONDS, timeline.rate_num
-    )
-    return segment_us * percent // 100
+    return timeline.segment_us * percent // 100
 
 
 class Admission(StrEnum):

@@ -32,14 +32,14 @@ from hitless_handover.supervisor_model import (
     EncoderRecord,
     EncoderState,
     EncoderView,
-    GrantTerm,
     HandoverPhase,
     HandoverRecord,
     Notice,
     Problem,
     ReleaseHandover,
 )
-from hitless_handover.supervisor_update import complaint_of
+from hitless_handover.supervisor_update import complaint_of, decided, grant, has_spare, is_gone
+from hitless_handover.timeline import MICROSECONDS
 
 _NOT_TO_DELETE = (EncoderState.MISSING, EncoderState.TERMINATING)
 SETTLE_POLL_US = 2_000_000  # while the platform is at work
@@ -57,6 +57,8 @@ def asks(record: ChannelRecord) -> frozenset[str]:
 
 def supervise(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
     """Decide. now_us: microseconds since the epoch."""
+    if record.refused_digest and desired.digest != record.refused_digest:
+        record = replace(record, refused_digest="")  # asked for something else: all may be tried
     decision = _decide(desired, record, view, now_us)
     settled = replace(decision.record, observed_generation=desired.generation)
     return replace(decision, record=settled)
@@ -69,8 +71,12 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
         return handover.advance(desired, record, view, now_us)
     active = view.encoder(record.active.name)
     if _is_lost(record.active, active):
+        if has_spare(record, view):
+            return _spare_takes_over(record, view, now_us, "is gone")
         return _replace_lost(desired, record, view, now_us)
-    if _is_hopeless(desired, record):
+    if record.phase is ChannelPhase.DEGRADED and _spare_carries(record, view):
+        return _spare_takes_over(record, view, now_us, "does not deliver")
+    if _is_hopeless(desired, record, now_us):
         return _first_encoder(desired, record, view, now_us)
     if record.phase is ChannelPhase.LIVE and _wants_update(desired, record):
         return handover.start(desired, record, view, now_us)
@@ -104,7 +110,7 @@ def _is_lost(active: EncoderRecord, seen: EncoderView) -> bool:
     return bool(seen.uid) and seen.uid != active.uid
 
 
-def _is_hopeless(desired: Desired, record: ChannelRecord) -> bool:
+def _is_hopeless(desired: Desired, record: ChannelRecord, now_us: int) -> bool:
     """It is not on air and the user has asked for another: nobody to hand over from.
 
     It is deleted when the other one is on air, so that a wrong guess costs nothing.
@@ -112,8 +118,13 @@ def _is_hopeless(desired: Desired, record: ChannelRecord) -> bool:
     assert record.active is not None
     if desired.digest == record.active.digest:
         return False
-    never_led = record.active.since_us is None
-    return never_led or (record.phase is ChannelPhase.DEGRADED and not desired.paused)
+    since_us = record.active.since_us
+    if since_us is None:
+        return True
+    if record.phase is ChannelPhase.DEGRADED:
+        return not desired.paused
+    start_us = desired.policy.start_s * MICROSECONDS
+    return record.phase is ChannelPhase.STARTING and now_us >= since_us + start_us
 
 
 def _replace_lost(
@@ -133,16 +144,38 @@ def _replace_lost(
     )
 
 
+def _spare_carries(record: ChannelRecord, view: ChannelView) -> bool:
+    """The spare is on air already by the origin's fallback, or nobody can say."""
+    if record.spare is None or not has_spare(record, view):
+        return False
+    return view.origin is None or view.origin.selected_encoder == record.spare.name
+
+
+def _spare_takes_over(record: ChannelRecord, view: ChannelView, now_us: int, why: str) -> Decision:
+    """The spare leads under a newer term: the lost one may still be sending somewhere."""
+    assert record.active is not None
+    assert record.spare is not None
+    term = record.term + 1
+    message = f"Encoder {record.active.name} {why}; spare {record.spare.name} takes over"
+    promoted = replace(
+        record,
+        term=term,
+        active=replace(
+            record.spare, term=term, uid=view.encoder(record.spare.name).uid, since_us=now_us
+        ),
+        spare=None,
+        phase=ChannelPhase.STARTING,
+        problem=Problem(reason="EncoderLost", message=message),
+    )
+    return decided(promoted, Notice(reason="SpareTookOver", message=message, warning=True))
+
+
 def _wants_update(desired: Desired, record: ChannelRecord) -> bool:
     """The user wants another encoder than the active one, and this was not just refused."""
     assert record.active is not None
     if desired.paused or desired.digest == record.active.digest:
         return False
-    last = record.handover
-    failed = last is not None and last.phase in (HandoverPhase.ABORTED, HandoverPhase.ROLLED_BACK)
-    if not failed or last is None:
-        return True
-    return desired.generation > last.generation and desired.digest != last.successor.digest
+    return desired.digest != record.refused_digest
 
 
 def _is_current(desired: Desired, record: ChannelRecord) -> bool:
@@ -166,15 +199,47 @@ def _tend(
     updated, notices = _judge_active(record, view, seen, report, now_us)
     if updated.phase is ChannelPhase.LIVE and _is_current(desired, updated):
         updated = replace(updated, problem=None)
-    actions = _active_actions(record, seen, report)
+    actions = _active_actions(desired, record, view)
     if updated.phase is ChannelPhase.LIVE:
-        actions = (*actions, *_clear_away(updated, view))
-    resting = updated.phase is ChannelPhase.LIVE and not actions
+        updated, kept = _keep_spare(desired, updated, view)
+        actions = (*actions, *kept, *_clear_away(updated, view))
+    resting = updated.phase is ChannelPhase.LIVE and not actions and updated == record
     return Decision(
         record=updated,
         actions=actions,
         notices=notices,
         wake_at_us=None if resting else now_us + SETTLE_POLL_US,
+    )
+
+
+def _keep_spare(
+    desired: Desired, record: ChannelRecord, view: ChannelView
+) -> tuple[ChannelRecord, tuple[Action, ...]]:
+    """See to it that there is one spare of the version on air, where one is wanted.
+
+    Only of that version: while an update is refused or paused, a new spare would be of the version
+    that is not to go on air.
+    """
+    if not desired.hot_spare:
+        return replace(record, spare=None), ()
+    spare = record.spare
+    if spare is not None:
+        seen = view.encoder(spare.name)
+        if seen.uid and not spare.uid:
+            spare = replace(spare, uid=seen.uid)
+            record = replace(record, spare=spare)
+        lost = is_gone(spare, seen)
+        if not lost and (spare.digest == desired.digest or not _is_current(desired, record)):
+            missing = seen.state is EncoderState.MISSING
+            create = CreateEncoder(encoder=spare, anchor=record.anchor)
+            return record, (create,) if missing and _is_current(desired, record) else ()
+        record = replace(record, spare=None) if lost else record
+    if not _is_current(desired, record):
+        return record, ()
+    term = record.term + 1
+    spare = handover.encoder_for(desired, view.channel, term)
+    return replace(record, term=term, spare=spare), (
+        CreateEncoder(encoder=spare, anchor=record.anchor),
     )
 
 
@@ -199,11 +264,19 @@ def _judge_active(
     live = replace(
         record,
         phase=ChannelPhase.LIVE,
-        problem=None,
+        problem=_refusal_of(record),
         active=replace(record.active, since_us=since),
     )
     message = f"{record.active.name} is on air with term {record.active.term}"
     return live, (Notice(reason="OnAir", message=message),)
+
+
+def _refusal_of(record: ChannelRecord) -> Problem | None:
+    """Why the update that the user still asks for was called off."""
+    last = record.handover
+    if not record.refused_digest or last is None:
+        return None
+    return Problem(reason=last.reason, message=last.message)
 
 
 def _delivers(view: ChannelView, report: EncoderReport) -> bool:
@@ -223,25 +296,33 @@ def _problem_of(seen: EncoderView) -> Problem:
 
 
 def _active_actions(
-    record: ChannelRecord, seen: EncoderView, report: EncoderReport | None
+    desired: Desired, record: ChannelRecord, view: ChannelView
 ) -> tuple[Action, ...]:
     assert record.active is not None
+    seen = view.encoder(record.active.name)
     if seen.state is EncoderState.MISSING:
         return (CreateEncoder(encoder=record.active, anchor=record.anchor),)
-    if report is not None and report.leading_term != record.active.term:
-        return (GrantTerm(name=seen.name, term=record.active.term),)
+    if seen.report is not None and seen.report.leading_term != record.active.term:
+        return (grant(desired, record.active, view),)
     return ()
 
 
 def _clear_away(record: ChannelRecord, view: ChannelView) -> tuple[Action, ...]:
     """Delete encoders that nothing needs: a completed update's incumbent, an aborted successor.
 
-    Only while the active encoder is on air (I6): the caller has seen to that.
+    Only while the active encoder is on air (I6): the caller has seen to that. And not before a new
+    spare is ready: until then the old ones stand by, unless they keep it from starting.
     """
     assert record.active is not None
+    kept = {record.active.name}
+    if record.spare is not None:
+        kept.add(record.spare.name)
+        spare = view.encoder(record.spare.name)
+        if not spare.ready and not spare.reason:
+            return ()
     actions: list[Action] = []
     for name, seen in sorted(view.encoders.items()):
-        if name == record.active.name or seen.state in _NOT_TO_DELETE:
+        if name in kept or seen.state in _NOT_TO_DELETE:
             continue
         actions.extend(_release_before(record.handover, name))
         actions.append(DeleteEncoder(name=name, uid=seen.uid))

@@ -1,17 +1,17 @@
 """Calling an update off, hitlessly: before the frame by undoing, after it by a newer term.
 
-Owns the order, which is deliberate: the successor is told first, so that once it has agreed (or is
-dead) it can never begin to lead; only then does the incumbent's answer say whether its old term
-still holds or a newer one has to win the output back. `supervisor_handover.py` calls it.
+Owns the order, which is deliberate. Both are told first, so that neither goes on negotiating. An
+incumbent whose successor has certainly not led, and never will, keeps its term. In every other case
+(the successor led, or can't be asked, or the incumbent gave up its term) the incumbent is given a
+newer term, which wins whatever the successor does from then on. Only when the incumbent leads is
+the update over. `supervisor_handover.py` calls it.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from hitless_handover.messages import (
-    PeerPhase,
-)
+from hitless_handover.messages import PeerPhase
 from hitless_handover.supervisor_model import (
     AbortHandover,
     Action,
@@ -20,13 +20,26 @@ from hitless_handover.supervisor_model import (
     ChannelView,
     Decision,
     Desired,
+    EncoderState,
+    EncoderView,
+    GrantTerm,
     HandoverPhase,
     HandoverRecord,
     Notice,
     Problem,
 )
-from hitless_handover.supervisor_update import decided, finished, is_gone, report_of, to
+from hitless_handover.supervisor_update import (
+    decided,
+    finished,
+    grant,
+    is_gone,
+    report_of,
+    selected_since,
+    to,
+)
 from hitless_handover.timeline import MICROSECONDS
+
+_FENCING_PROTOCOL = 2  # from here on an encoder remembers an Abort of what it never began
 
 
 def abort(
@@ -36,7 +49,10 @@ def abort(
     aborting = to(update, HandoverPhase.ABORTING, now_us, reason=reason, message=message)
     problem = Problem(reason=reason, message=message)
     notice = Notice(reason="HandoverAborting", message=f"{reason}: {message}", warning=True)
-    return decided(replace(record, handover=aborting, problem=problem), notice)
+    called_off = replace(
+        record, handover=aborting, problem=problem, refused_digest=update.successor.digest
+    )
+    return decided(called_off, notice)
 
 
 def aborting(
@@ -47,64 +63,126 @@ def aborting(
     now_us: int,
 ) -> Decision:
     """Tell both; then leave the incumbent's term as it is, or give it a newer one."""
-    late = now_us >= update.phase_since_us + desired.policy.confirm_s * MICROSECONDS
-    if _led(update, view):
-        return _roll_back(record, update, now_us)
+    assert record.active is not None
+    patience_us = desired.policy.confirm_s * MICROSECONDS
+    late = now_us >= update.phase_since_us + patience_us
+    if is_gone(update.incumbent, view.encoder(update.incumbent.name)):
+        return _ended(record, update, view, now_us)  # the channel's loss is dealt with next
+    if record.active.term > update.term:
+        given_up = now_us >= update.phase_since_us + 2 * patience_us
+        return _take_back(desired, record, update, view, now_us, given_up=given_up)
     pending = _to_be_told(update, view)
     if pending and not late:
         return Decision(record=record, actions=pending[:1])
-    if is_gone(update.incumbent, view.encoder(update.incumbent.name)):
-        return _ended(record, update, now_us)  # the channel's loss is dealt with next
     report = view.encoder(update.incumbent.name).report
-    if report is not None and report.leading_term == update.incumbent.term:
-        return _ended(record, update, now_us)
     if report is None and not late:
         return Decision(record=record)
-    return _roll_back(record, update, now_us)
+    if _keeps_its_term(update, view) and not led(update, view):
+        if _is_harmless(update, view):
+            return _ended(record, update, view, now_us)
+        if not late and not is_gone(update.successor, view.encoder(update.successor.name)):
+            return Decision(record=record)  # it may still answer
+    term = record.term + 1
+    back = replace(record, term=term, active=replace(update.incumbent, term=term))
+    message = f"{update.incumbent.name} gets term {term}. {update.reason}: {update.message}"
+    return decided(back, Notice(reason="HandoverTakenBack", message=message, warning=True))
 
 
-def _led(update: HandoverRecord, view: ChannelView) -> bool:
-    """Whether the successor's output has gone on air, or may have."""
+def led(update: HandoverRecord, view: ChannelView) -> bool:
+    """Whether the successor's output has certainly gone on air."""
     theirs = report_of(view, update.successor, update)
-    switched = theirs is not None and theirs.phase is PeerPhase.SWITCHED
-    selected = view.origin is not None and view.origin.selected_priority >= update.term
-    return switched or selected or update.successor_confirmation is not None
+    if theirs is not None and theirs.phase is PeerPhase.SWITCHED:
+        return True
+    return update.successor_confirmation is not None or selected_since(update, view) is not None
+
+
+def _keeps_its_term(update: HandoverRecord, view: ChannelView) -> bool:
+    """Whether the incumbent leads as before and is bound to no frame of this update."""
+    report = view.encoder(update.incumbent.name).report
+    if report is None or report.leading_term != update.incumbent.term:
+        return False
+    ours = report_of(view, update.incumbent, update)
+    return ours is None or ours.phase is PeerPhase.ABORTED
+
+
+def _is_harmless(update: HandoverRecord, view: ChannelView) -> bool:
+    """Whether the successor has not begun to lead and never will."""
+    if update.begun_us is None:
+        return True
+    theirs = report_of(view, update.successor, update)
+    if theirs is not None:
+        return theirs.phase is PeerPhase.ABORTED
+    return view.encoder(update.successor.name).state is EncoderState.FAILED
 
 
 def _to_be_told(update: HandoverRecord, view: ChannelView) -> tuple[Action, ...]:
-    actions: list[Action] = []
-    for encoder in (update.successor, update.incumbent):
-        report = report_of(view, encoder, update)
-        if report is not None and report.phase not in (PeerPhase.ABORTED, PeerPhase.RELEASED):
-            actions.append(
-                AbortHandover(
-                    name=encoder.name, handover_id=update.handover_id, reason=update.reason
-                )
-            )
-    return tuple(actions)
+    if update.begun_us is None:
+        return ()
+    return tuple(
+        AbortHandover(
+            name=encoder.name,
+            handover_id=update.handover_id,
+            term=update.term,
+            reason=update.reason,
+        )
+        for encoder in (update.successor, update.incumbent)
+        if _does_not_know(view.encoder(encoder.name), update)
+    )
 
 
-def _ended(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
-    done = to(update, HandoverPhase.ABORTED, now_us)
+def _does_not_know(seen: EncoderView, update: HandoverRecord) -> bool:
+    """Whether this encoder can be told, and has not yet heard, that the handover is off."""
+    if seen.report is None:
+        return False
+    known = seen.report.handover
+    if known is not None and known.handover_id == update.handover_id:
+        # Switched and beyond: it is too late to undo there; a newer term will.
+        return known.phase not in (PeerPhase.ABORTED, PeerPhase.SWITCHED, PeerPhase.RELEASED)
+    if seen.report.identity.protocol < _FENCING_PROTOCOL:
+        return False
+    return known is None or known.term < update.term
+
+
+def _take_back(
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
+    *,
+    given_up: bool,
+) -> Decision:
+    """See to it that the incumbent leads under its newer term."""
+    assert record.active is not None
+    report = view.encoder(record.active.name).report
+    if report is not None and report.leading_term == record.active.term:
+        on_air = view.origin is None or view.origin.selected_priority >= record.active.term
+        if on_air or given_up:
+            return _ended(record, update, view, now_us)
+        return Decision(record=record)
+    if given_up:
+        return _ended(record, update, view, now_us, phase=ChannelPhase.STARTING)
+    take: tuple[GrantTerm, ...] = () if report is None else (grant(desired, record.active, view),)
+    return Decision(record=record, actions=take)
+
+
+def _ended(
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
+    *,
+    phase: ChannelPhase = ChannelPhase.LIVE,
+) -> Decision:
+    """Close the update: rolled back if the successor was on air, else aborted."""
+    rolled_back = led(update, view)
+    outcome = HandoverPhase.ROLLED_BACK if rolled_back else HandoverPhase.ABORTED
+    done = to(update, outcome, now_us)
     ended = replace(
         finished(record, done),
-        phase=ChannelPhase.LIVE,
+        phase=phase,
         problem=Problem(reason=update.reason, message=update.message),
     )
-    message = f"{update.incumbent.name} stays on air. {update.reason}: {update.message}"
-    return decided(ended, Notice(reason="HandoverAborted", message=message, warning=True))
-
-
-def _roll_back(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
-    """The incumbent leads again, under a term above the successor's."""
-    term = record.term + 1
-    done = to(update, HandoverPhase.ROLLED_BACK, now_us)
-    back = replace(
-        finished(record, done),
-        term=term,
-        active=replace(update.incumbent, term=term),
-        phase=ChannelPhase.STARTING,
-        problem=Problem(reason=update.reason, message=update.message),
-    )
-    message = f"{update.incumbent.name} takes over again with term {term}. {update.reason}"
-    return decided(back, Notice(reason="HandoverRolledBack", message=message, warning=True))
+    verb = "is on air again" if rolled_back else "stays on air"
+    message = f"{update.incumbent.name} {verb}. {update.reason}: {update.message}"
+    return decided(ended, Notice(reason=f"Handover{outcome}", message=message, warning=True))

@@ -9,7 +9,10 @@ from dataclasses import replace
 
 from hitless_handover.messages import (
     Confirmation,
+    Criteria,
+    HandoverMode,
     HandoverReport,
+    OriginReport,
     PeerPhase,
 )
 from hitless_handover.supervisor_abort import abort, aborting
@@ -33,13 +36,17 @@ from hitless_handover.supervisor_update import (
     complaint_of,
     decided,
     finished,
+    has_spare,
     is_gone,
     report_of,
+    selected_since,
     to,
 )
-from hitless_handover.timeline import MICROSECONDS
+from hitless_handover.timeline import MICROSECONDS, ceil_div
 
 POLL_US = 500_000
+_FAR_SEGMENTS = 3  # a second's poll, the calls to both encoders, and what they encode ahead
+MODES_PROTOCOL = 2  # from here on an encoder knows modes other than Priority, and "not after"
 
 
 def encoder_for(desired: Desired, channel: str, term: int) -> EncoderRecord:
@@ -84,11 +91,21 @@ def advance(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
         update = replace(update, successor=known)
         record = replace(record, handover=update)
     record = _with_anchor(record, view.encoder(update.incumbent.name))
-    decision = _lost_encoders(record, update, view, now_us) or _in_phase(
-        desired, record, update, view, now_us
+    decision = (
+        _lost_encoders(record, update, view, now_us)
+        or _called_off_by_user(desired, record, update, now_us)
+        or _in_phase(desired, record, update, view, now_us)
     )
     live = decision.record.handover is not None and decision.record.handover.live
     return replace(decision, wake_at_us=now_us + POLL_US if live else now_us)
+
+
+def _called_off_by_user(
+    desired: Desired, record: ChannelRecord, update: HandoverRecord, now_us: int
+) -> Decision | None:
+    if desired.abort_id != update.handover_id or update.phase is HandoverPhase.ABORTING:
+        return None
+    return abort(record, update, "AbortRequested", "called off by the user", now_us)
 
 
 def _with_anchor(record: ChannelRecord, incumbent: EncoderView) -> ChannelRecord:
@@ -131,22 +148,32 @@ def _lost_encoders(
     if update.phase in (HandoverPhase.HOLDING, HandoverPhase.ABORTING):
         incumbent_gone = False  # holding: completes without it; aborting: see _aborting
     if incumbent_gone:
-        return _promote(record, update, now_us)
+        return _promote(record, update, view, now_us)
     if update.phase is not HandoverPhase.ABORTING and is_gone(update.successor, seen):
         why = seen.message or seen.reason or str(seen.state)
         return abort(record, update, "SuccessorLost", f"{seen.name}: {why}", now_us)
     return None
 
 
-def _promote(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
-    """The incumbent died before the frame: the successor leads at once, under a term of its own."""
+def _promote(
+    record: ChannelRecord, update: HandoverRecord, view: ChannelView, now_us: int
+) -> Decision:
+    """The incumbent died before the hold: another leads at once, under a newer term.
+
+    The spare, which is of the proven version, unless the successor is about to lead already. The
+    update is then begun anew from the spare.
+    """
+    armed = update.phase is HandoverPhase.ARMED
+    spare = record.spare if not armed and has_spare(record, view) else None
+    heir = spare or update.successor
     term = record.term + 1
-    message = f"{update.incumbent.name} was lost; {update.successor.name} leads with term {term}"
+    message = f"{update.incumbent.name} was lost; {heir.name} leads with term {term}"
     ended = to(update, HandoverPhase.ABORTED, now_us, reason="IncumbentLost", message=message)
     promoted = replace(
         finished(record, ended),
         term=term,
-        active=replace(update.successor, term=term, since_us=now_us),
+        active=replace(heir, term=term, since_us=now_us if spare is not None else None),
+        spare=None if spare is not None else record.spare,
         phase=ChannelPhase.STARTING,
     )
     return decided(promoted, Notice(reason="IncumbentLost", message=message, warning=True))
@@ -179,7 +206,9 @@ def _starting(
     report = seen.report
     if report is None or report.head_segment is None:
         return _blocked(record, seen)
-    moved = to(update, HandoverPhase.NEGOTIATING, now_us)
+    if (unable := _unable(desired, update, view)) is not None:
+        return abort(record, update, "ProtocolVersion", unable, now_us)
+    moved = replace(to(update, HandoverPhase.NEGOTIATING, now_us), begun_us=now_us)
     message = f"{seen.name} delivers; it announces itself to {update.incumbent.name}"
     return decided(
         replace(record, handover=moved, problem=None),
@@ -206,6 +235,21 @@ def _mendable(seen: EncoderView) -> Problem | None:
     return None
 
 
+def _unable(desired: Desired, update: HandoverRecord, view: ChannelView) -> str | None:
+    """Why one of the two can't do what the policy asks; None when both can."""
+    criteria = _criteria(desired, update)
+    if criteria.mode is HandoverMode.PRIORITY and not criteria.not_after_frame:
+        return None
+    for encoder in (update.incumbent, update.successor):
+        report = view.encoder(encoder.name).report
+        if report is not None and report.identity.protocol < MODES_PROTOCOL:
+            return (
+                f"{encoder.name} speaks protocol {report.identity.protocol}, which knows neither "
+                f"mode {criteria.mode} nor notAfter: use mode Priority without it for this update"
+            )
+    return None
+
+
 def _why_not_ready(seen: EncoderView) -> str:
     problem = _mendable(seen)
     return problem.message if problem is not None else f"{seen.name} is {seen.state}"
@@ -217,9 +261,19 @@ def _begin(desired: Desired, update: HandoverRecord) -> BeginHandover:
         incumbent=update.incumbent.name,
         handover_id=update.handover_id,
         term=update.term,
-        criteria=desired.policy.criteria,
+        criteria=_criteria(desired, update),
         deadline_us=update.phase_since_us + desired.policy.negotiate_s * MICROSECONDS,
     )
+
+
+def _criteria(desired: Desired, update: HandoverRecord) -> Criteria:
+    """What is demanded of the event; a timecode becomes the first segment from it on."""
+    policy, line = desired.policy, desired.timeline
+    if not policy.at_timecode:
+        return policy.criteria
+    wanted = line.frame_of_timecode(policy.at_timecode, line.frame_at(update.started_us))
+    frame = line.first_segment_frame(wanted)
+    return replace(policy.criteria, not_before_frame=frame, not_after_frame=frame)
 
 
 def _negotiating(
@@ -258,7 +312,7 @@ def _record_event(
     now_us: int,
 ) -> Decision:
     assert theirs.frame is not None
-    segment = theirs.frame // desired.segment_frames
+    segment = desired.timeline.segment_of(theirs.frame)
     armed = replace(to(update, HandoverPhase.ARMED, now_us), frame=theirs.frame, segment=segment)
     message = f"Handover at frame {theirs.frame} (segment {segment}) is agreed"
     return decided(replace(record, handover=armed), Notice(reason="HandoverArmed", message=message))
@@ -306,23 +360,42 @@ def _armed(
         return abort(record, update, "SuccessorRestarted", message, now_us)
     update = _confirmed(update, view)
     record = replace(record, handover=update)
+    if _is_far_ahead(desired, update, view):
+        changed = _superseded(desired, record, update, now_us)
+        if changed is not None:
+            return changed
     if _all_confirmed(desired, update):
         holding = to(update, HandoverPhase.HOLDING, now_us)
         return decided(
             replace(record, handover=holding),
             Notice(reason="HandoverConfirmed", message=_confirmation_text(update)),
         )
-    wait_s = desired.policy.confirm_s + _lead_s(desired)
     missing = "not confirmed by " + ", ".join(_unconfirmed(desired, update))
     return _overdue(
-        record, update, wait_s, now_us, reason="ConfirmDeadline", message=missing
+        record,
+        update,
+        _event_s(desired, update) + desired.policy.confirm_s,
+        now_us,
+        reason="ConfirmDeadline",
+        message=missing,
     ) or Decision(record=record)
 
 
-def _lead_s(desired: Desired) -> int:
-    """The frame lies this far ahead when it is agreed, a segment more for rounding."""
-    segments = desired.policy.criteria.lead_segments + 2
-    return -(-segments * desired.segment_us // MICROSECONDS)
+def _event_s(desired: Desired, update: HandoverRecord) -> int:
+    """From agreement to the end of the successor's first segment, and one segment for lag."""
+    assert update.segment is not None
+    line = desired.timeline
+    ahead_us = line.wall_us(line.first_frame(update.segment)) - update.phase_since_us
+    return ceil_div(max(0, ahead_us) + 2 * line.segment_us, MICROSECONDS)
+
+
+def _is_far_ahead(desired: Desired, update: HandoverRecord, view: ChannelView) -> bool:
+    """Whether the frame can still be called off for sure; nearer than that it is gone through."""
+    report = view.encoder(update.successor.name).report
+    if report is None or update.frame is None:
+        return False
+    margin = _FAR_SEGMENTS * desired.timeline.segment_frames
+    return update.frame - report.current_frame > margin
 
 
 def _confirmed(update: HandoverRecord, view: ChannelView) -> HandoverRecord:
@@ -339,16 +412,14 @@ def _confirmed(update: HandoverRecord, view: ChannelView) -> HandoverRecord:
 
 
 def _origin_confirmation(update: HandoverRecord, view: ChannelView) -> Confirmation | None:
-    if view.origin is None:
+    switch = selected_since(update, view)
+    if switch is None:
         return None
-    for switch in view.origin.switches:
-        if switch.to_encoder == update.successor.name and switch.to_priority == update.term:
-            return Confirmation(
-                segment=switch.segment,
-                gap_frames=switch.gap_frames,
-                overlap_frames=switch.overlap_frames,
-            )
-    return None
+    return Confirmation(
+        segment=switch.segment,
+        gap_frames=switch.gap_frames,
+        overlap_frames=switch.overlap_frames,
+    )
 
 
 def _unconfirmed(desired: Desired, update: HandoverRecord) -> list[str]:
@@ -382,21 +453,30 @@ def _holding(
     now_us: int,
 ) -> Decision:
     """Keep the incumbent warm for a while; then record that the update is complete."""
-    if view.origin is not None and view.origin.selected_encoder == update.incumbent.name:
-        message = f"the origin fell back to {update.incumbent.name} during the hold"
+    if desired.digest == update.incumbent.digest:
+        message = f"the spec asks for {update.incumbent.image} again"
+        return abort(record, update, "Reverted", message, now_us)
+    origin = view.origin
+    if origin is not None and origin.selected_priority < update.term and _passed(origin, update):
+        message = f"the origin fell back to {origin.selected_encoder} during the hold"
         return abort(record, update, "SuccessorFailed", message, now_us)
     newest = _newest_segment(update, view)
     assert update.segment is not None
     until = update.segment + desired.policy.hold_segments
     if newest is None or newest < until:
-        wait_s = desired.policy.confirm_s + -(
-            -(desired.policy.hold_segments + 2) * desired.segment_us // MICROSECONDS
-        )
+        hold_us = (desired.policy.hold_segments + 2) * desired.timeline.segment_us
+        wait_s = desired.policy.confirm_s + ceil_div(hold_us, MICROSECONDS)
         message = f"segment {until} has not been published"
         return _overdue(
             record, update, wait_s, now_us, reason="HoldDeadline", message=message
         ) or Decision(record=record)
     return _complete(record, update, now_us)
+
+
+def _passed(origin: OriginReport, update: HandoverRecord) -> bool:
+    """Whether the event's segment has been published."""
+    assert update.segment is not None
+    return origin.last_segment is not None and origin.last_segment >= update.segment
 
 
 def _newest_segment(update: HandoverRecord, view: ChannelView) -> int | None:

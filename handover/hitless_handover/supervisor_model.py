@@ -16,7 +16,7 @@ from hitless_handover.messages import (
     EncoderReport,
     OriginReport,
 )
-from hitless_handover.timeline import Anchor
+from hitless_handover.timeline import Anchor, Timeline
 
 HISTORY_MAX = 10
 
@@ -75,31 +75,37 @@ class EncoderView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandoverPolicy:
-    """How updates of this channel are to be done. Deadlines in seconds."""
+    """How updates of this channel are to be done. Deadlines in seconds.
+
+    at_timecode: the event is at the first such timecode after the update began; empty for none.
+    """
 
     criteria: Criteria
     hold_segments: int
     start_s: int
     negotiate_s: int
     confirm_s: int
+    at_timecode: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """What the user asks for.
 
-    digest: of all that an encoder is made from (`spec_digest`). segment_us: wall time of a segment,
-    microseconds, rounded up. has_origin: whether an origin's confirmation is to be had.
+    digest: of all that an encoder is made from (`spec_digest`). has_origin: whether an origin's
+    confirmation is to be had. hot_spare: keep a second encoder that takes over at once.
+    abort_id: the handover that the user calls off, before or after its frame; empty for none.
     """
 
     generation: int
     image: str
     digest: str
     policy: HandoverPolicy
-    segment_frames: int
-    segment_us: int
+    timeline: Timeline
     has_origin: bool = True
     paused: bool = False
+    hot_spare: bool = False
+    abort_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,10 @@ class EncoderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandoverRecord:
-    """One update. frame: the agreed event. phase_since_us: when the phase was entered."""
+    """One update. frame: the agreed event. phase_since_us: when the phase was entered.
+
+    begun_us: when the successor was first told to begin; None: it never heard of this.
+    """
 
     handover_id: str
     phase: HandoverPhase
@@ -126,6 +135,7 @@ class HandoverRecord:
     successor: EncoderRecord
     started_us: int
     phase_since_us: int
+    begun_us: int | None = None
     frame: int | None = None
     segment: int | None = None
     incumbent_confirmation: Confirmation | None = None
@@ -151,16 +161,23 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelRecord:
-    """All that must survive a restart of the operator. term: the highest ever allotted."""
+    """All that must survive a restart of the operator.
+
+    term: the highest ever allotted. spare: the standby that takes over when `active` is lost.
+    refused_digest: what an update failed to bring on air; not tried again until the user has asked
+    for something else in between.
+    """
 
     phase: ChannelPhase = ChannelPhase.PENDING
     observed_generation: int = -1
     term: int = 0
     anchor: Anchor | None = None
     active: EncoderRecord | None = None
+    spare: EncoderRecord | None = None
     handover: HandoverRecord | None = None
     history: tuple[HandoverRecord, ...] = ()
     problem: Problem | None = None
+    refused_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +207,11 @@ class CreateEncoder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantTerm:
-    """Call Take."""
+    """Call Take. from_segment: see there."""
 
     name: str
     term: int
+    from_segment: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +232,7 @@ class AbortHandover:
 
     name: str
     handover_id: str
+    term: int
     reason: str
 
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from hitless_handover.messages import (
     EncoderReport,
+    HandoverMode,
     HandoverReport,
+    OriginSwitch,
 )
 from hitless_handover.supervisor_model import (
     HANDOVER_FINAL,
@@ -15,9 +17,11 @@ from hitless_handover.supervisor_model import (
     ChannelRecord,
     ChannelView,
     Decision,
+    Desired,
     EncoderRecord,
     EncoderState,
     EncoderView,
+    GrantTerm,
     HandoverPhase,
     HandoverRecord,
     Notice,
@@ -55,6 +59,14 @@ def is_gone(encoder: EncoderRecord, seen: EncoderView) -> bool:
     return seen.state in gone or (bool(seen.uid) and seen.uid != encoder.uid)
 
 
+def has_spare(record: ChannelRecord, view: ChannelView) -> bool:
+    """Whether there is a spare that can lead at once."""
+    if record.spare is None:
+        return False
+    seen = view.encoder(record.spare.name)
+    return seen.state is EncoderState.RUNNING and not is_gone(record.spare, seen)
+
+
 def complaint_of(seen: EncoderView) -> Problem | None:
     """What an encoder that is not on air complains of: its source, or an origin that refuses.
 
@@ -75,6 +87,31 @@ def report_of(
     if report is None or report.handover is None:
         return None
     return report.handover if report.handover.handover_id == update.handover_id else None
+
+
+def selected_since(update: HandoverRecord, view: ChannelView) -> OriginSwitch | None:
+    """The origin's switch to the successor under the term of this update, if it made one."""
+    switches = view.origin.switches if view.origin is not None else ()
+    return next(
+        (
+            switch
+            for switch in switches
+            if switch.to_encoder == update.successor.name and switch.to_priority == update.term
+        ),
+        None,
+    )
+
+
+def grant(desired: Desired, encoder: EncoderRecord, view: ChannelView) -> GrantTerm:
+    """The order to lead. A silent encoder is told what its downstream lacks, where that is known.
+
+    Where both send all the time, the downstream has that already.
+    """
+    lacks = None
+    if desired.policy.criteria.mode is not HandoverMode.PRIORITY and view.origin is not None:
+        last = view.origin.last_segment
+        lacks = None if last is None else last + 1
+    return GrantTerm(name=encoder.name, term=encoder.term, from_segment=lacks)
 
 
 def to(

@@ -70,6 +70,11 @@ class Timeline:
         """Ticks of one video segment."""
         return self.segment_frames * self.frame_ticks
 
+    @property
+    def segment_us(self) -> int:
+        """Wall time of a segment, microseconds, rounded up."""
+        return ceil_div(self.segment_frames * self.rate_den * MICROSECONDS, self.rate_num)
+
     def pts_ticks(self, frame: int) -> int:
         """The presentation time of a frame, in ticks."""
         return frame * self.frame_ticks
@@ -81,6 +86,10 @@ class Timeline:
     def first_frame(self, segment: int) -> int:
         """The first frame of a segment; first_frame(k + 1) is where it ends."""
         return segment * self.segment_frames
+
+    def first_segment_frame(self, frame: int) -> int:
+        """The first frame, at or after `frame`, that begins a segment."""
+        return self.first_frame(ceil_div(frame, self.segment_frames))
 
     def first_audio_frame(self, segment: int) -> int:
         """The first AAC frame of a segment: the first that starts at or after its first picture."""
@@ -107,6 +116,25 @@ class Timeline:
         seconds, ff = divmod(frame, nominal)
         minutes, ss = divmod(seconds % _DAY_SECONDS, 60)
         return f"{minutes // 60:02}:{minutes % 60:02}:{ss:02}:{ff:02}"
+
+    def frame_of_timecode(self, timecode: str, after: int) -> int:
+        """The first frame at or after `after` with this timecode (see `timecode`).
+
+        Raises TimelineError for a text that is none, or frames that the rate does not have.
+        """
+        nominal = ceil_div(self.rate_num, self.rate_den)
+        try:
+            hh, mm, ss, ff = (int(part) for part in timecode.split(":"))
+        except ValueError as error:
+            raise TimelineError(f"timecode {timecode!r} is not HH:MM:SS:FF") from error
+        if not (0 <= hh < 24 and 0 <= mm < 60 and 0 <= ss < 60 and 0 <= ff < nominal):
+            raise TimelineError(
+                f"timecode {timecode} does not exist at {self.rate_num}/{self.rate_den} fps: "
+                f"frames count from 00 to {nominal - 1:02}"
+            )
+        day = nominal * _DAY_SECONDS
+        of_day = ((hh * 60 + mm) * 60 + ss) * nominal + ff
+        return after + (of_day - after) % day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

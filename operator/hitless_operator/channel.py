@@ -16,6 +16,7 @@ from hitless_wire.resources import EncoderDeploymentSpec
 
 Document = dict[str, Any]
 ERRORS_SHOWN_MAX = 5
+ABORT_ANNOTATION = "hitless.video/abort"  # its value: the id of the handover to call off
 
 
 class Key(NamedTuple):
@@ -43,6 +44,12 @@ class Channel:
     spec: EncoderDeploymentSpec | None
     spec_error: str
     status: EncoderDeploymentStatus
+
+    @property
+    def abort_id(self) -> str:
+        """The handover that the user calls off; empty for none."""
+        annotations = self.body["metadata"].get("annotations") or {}
+        return str(annotations.get(ABORT_ANNOTATION, ""))
 
     @property
     def timeline(self) -> Timeline | None:

@@ -110,13 +110,13 @@ def _ready(record: ChannelRecord) -> Finding:
 
 
 def _takes_back(record: ChannelRecord) -> bool:
-    """After a roll-back the incumbent, which never stopped, is being given a newer term."""
+    """After an update was called off, the incumbent, which never stopped, gets a newer term."""
     last, active = record.handover, record.active
     return (
         record.phase is ChannelPhase.STARTING
         and last is not None
         and active is not None
-        and last.phase is HandoverPhase.ROLLED_BACK
+        and last.phase in (HandoverPhase.ABORTED, HandoverPhase.ROLLED_BACK)
         and last.incumbent.name == active.name
     )
 
@@ -148,9 +148,7 @@ def _given_up(record: ChannelRecord, wanted: Wanted) -> Problem | None:
     if wanted.digest is None:
         return Problem(reason=INVALID_SPEC, message=wanted.invalid)
     last = record.handover
-    if last is None or record.active is None or wanted.digest == record.active.digest:
-        return None
-    if last.phase not in (HandoverPhase.ABORTED, HandoverPhase.ROLLED_BACK):
+    if last is None or last.live or wanted.digest != record.refused_digest:
         return None
     if record.phase is not ChannelPhase.LIVE:
         return None

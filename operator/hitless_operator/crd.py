@@ -144,6 +144,7 @@ def _spec() -> Schema:
     ]
     _bound_timeline(properties["timeline"])
     _bound_profile(properties["profiles"]["items"])
+    _bound_event(properties["handover"]["properties"]["event"])
     properties["audio"]["items"]["properties"]["name"]["maxLength"] = TRACK_NAME_MAX
     return spec
 
@@ -161,6 +162,23 @@ def _bound_timeline(timeline: Schema) -> None:
             f"{_SEGMENT} * {_RATE_DEN} <= 10 * {_RATE_NUM}",
             "a segment must last 1 to 10 seconds: change segmentFrames to between 1 and 10 times "
             "frameRate",
+        ),
+    ]
+
+
+def _bound_event(event: Schema) -> None:
+    """The same demands as HandoverEvent makes."""
+    exact = ("atFrame", "atTimestamp", "atTimecode")
+    given = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in exact)
+    event["x-kubernetes-validations"] = [
+        _rule(f"{given} <= 1", "give one of atFrame, atTimestamp and atTimecode"),
+        _rule(
+            f"{given} == 0 || !(has(self.notBefore) || has(self.notAfter))",
+            "notBefore and notAfter say nothing beside an exact event: drop them",
+        ),
+        _rule(
+            "!has(self.notBefore) || !has(self.notAfter) || self.notBefore <= self.notAfter",
+            "notAfter is before notBefore: nothing lies between",
         ),
     ]
 

@@ -106,7 +106,12 @@ class Reconciler:
     async def _supervise(self, channel: Channel, spec: EncoderDeploymentSpec) -> float | None:
         record = record_of(channel.status)
         origin_url = self._origin.asked_for(spec)
-        desired = desired_of(spec, generation=channel.generation, has_origin=origin_url is not None)
+        desired = desired_of(
+            spec,
+            generation=channel.generation,
+            has_origin=origin_url is not None,
+            abort_id=channel.abort_id,
+        )
         view = await self._observer.view(channel, record, origin_url)
         now_us = self._now_us()
         decision = supervise(desired, record, view, now_us)

@@ -39,9 +39,11 @@ def record_of(status: EncoderDeploymentStatus) -> ChannelRecord:
         term=status.term,
         anchor=None if status.anchor is None else status.anchor.value(),
         active=None if status.active is None else _encoder_record(status.active),
+        spare=None if status.standby is None else _encoder_record(status.standby),
         handover=None if status.handover is None else _handover_record(status.handover),
         history=tuple(_handover_record(done) for done in status.history),
         problem=_problem(status.problem),
+        refused_digest=status.refused_digest or "",
     )
 
 
@@ -65,10 +67,12 @@ def status_of(
         term=record.term,
         anchor=None if record.anchor is None else AnchorModel.of(record.anchor),
         active=None if record.active is None else _encoder_status(record.active),
+        standby=None if record.spare is None else _encoder_status(record.spare),
         endpoints=endpoints,
         handover=None if record.handover is None else _handover_status(record.handover, written),
         history=tuple(_handover_status(done, written) for done in record.history),
         problem=_problem_status(record.problem),
+        refused_digest=record.refused_digest or None,
         conditions=conditions,
     )
 
@@ -146,6 +150,7 @@ def _handover_status(update: HandoverRecord, events: _Events) -> HandoverStatus:
         frames_repeated=None if said is None else 0,
         started_at=micro_time(update.started_us),
         phase_since=micro_time(update.phase_since_us),
+        begun_at=_maybe_time(update.begun_us),
         finished_at=_maybe_time(update.finished_us),
         reason=update.reason or None,
         message=update.message or None,
@@ -163,6 +168,7 @@ def _handover_record(status: HandoverStatus) -> HandoverRecord:
         successor=_encoder_record(status.to),
         started_us=from_time(status.started_at),
         phase_since_us=from_time(status.phase_since),
+        begun_us=_maybe_us(status.begun_at),
         frame=None if status.event is None else status.event.frame,
         segment=None if status.event is None else status.event.segment,
         incumbent_confirmation=_confirmation(said.incumbent),

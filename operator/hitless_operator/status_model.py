@@ -85,6 +85,9 @@ class HandoverStatus(StatusModel):
     ] = None
     started_at: Annotated[Moment, Field(description="When the update began.")]
     phase_since: Annotated[Moment, Field(description="When the present phase was entered.")]
+    begun_at: Annotated[
+        Moment | None, Field(description="When the successor was first told to take over.")
+    ] = None
     finished_at: Annotated[Moment | None, Field(description="When it ended.")] = None
     reason: Annotated[str | None, Field(description="Why it was called off, in one word.")] = None
     message: Annotated[str | None, Field(description="The same for people.")] = None
@@ -132,6 +135,9 @@ class EncoderDeploymentStatus(StatusModel):
         AnchorModel | None, Field(description="Where the source's clock meets the timeline.")
     ] = None
     active: Annotated[EncoderStatus | None, Field(description="The encoder on air.")] = None
+    standby: Annotated[
+        EncoderStatus | None, Field(description="The hot spare, ready to take over.")
+    ] = None
     endpoints: EndpointsStatus | None = None
     handover: Annotated[
         HandoverStatus | None, Field(description="The update under way, else the last one.")
@@ -141,6 +147,13 @@ class EncoderDeploymentStatus(StatusModel):
         Field(max_length=HISTORY_MAX, description="Ended updates, the newest last."),
     ] = ()
     problem: ProblemStatus | None = None
+    refused_digest: Annotated[
+        str | None,
+        Field(
+            description="Digest of an update that was called off. It is not tried again until the "
+            "spec has asked for something else."
+        ),
+    ] = None
     conditions: Annotated[
         tuple[Condition, ...],
         Field(

@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 
 from hitless_handover.messages import (
+    ATTEMPTS_MAX,
+    CALL_S,
+    ROUNDS_MAX,
     Confirmation,
     Criteria,
     EncoderReport,
+    HandoverMode,
     HandoverReport,
     Identity,
     PeerPhase,
@@ -39,6 +43,9 @@ _ROLE_TO_WIRE = {r: pb.PeerRole.Value(f"PEER_ROLE_{_shout(r)}") for r in Role}
 _ROLE_FROM_WIRE = {wire: role for role, wire in _ROLE_TO_WIRE.items()}
 _PHASE_TO_WIRE = {p: pb.PeerPhase.Value(f"PEER_PHASE_{_shout(p)}") for p in PeerPhase}
 _PHASE_FROM_WIRE = {wire: phase for phase, wire in _PHASE_TO_WIRE.items()}
+_MODE_TO_WIRE = {m: pb.HandoverMode.Value(f"HANDOVER_MODE_{_shout(m)}") for m in HandoverMode}
+_MODE_FROM_WIRE = {wire: mode for mode, wire in _MODE_TO_WIRE.items()}
+_MODE_FROM_WIRE[pb.HANDOVER_MODE_UNSPECIFIED] = HandoverMode.PRIORITY
 
 
 def reply_to_wire(reply: Reply) -> pb.Reply:
@@ -102,16 +109,31 @@ def criteria_to_wire(criteria: Criteria) -> pb.Criteria:
         verify_segments=criteria.verify_segments,
         psnr_min_db=criteria.psnr_min_db,
         not_before_frame=criteria.not_before_frame,
+        not_after_frame=criteria.not_after_frame,
+        mode=_MODE_TO_WIRE[criteria.mode],
+        rounds_max=criteria.rounds_max,
+        attempts_max=criteria.attempts_max,
+        call_seconds=criteria.call_s,
     )
 
 
 def criteria_from_wire(wire: pb.Criteria) -> Criteria:
-    """What is demanded of the event."""
+    """What is demanded of the event. What protocol version 1 does not say has its default.
+
+    Raises WireError for a mode of a newer version: to guess would send twice, or not at all.
+    """
+    if wire.mode not in _MODE_FROM_WIRE:
+        raise WireError(f"criteria: handover mode {wire.mode} unknown")
     return Criteria(
         lead_segments=wire.lead_segments,
         verify_segments=wire.verify_segments,
         psnr_min_db=wire.psnr_min_db,
         not_before_frame=wire.not_before_frame,
+        not_after_frame=wire.not_after_frame,
+        mode=_MODE_FROM_WIRE[wire.mode],
+        rounds_max=wire.rounds_max or ROUNDS_MAX,
+        attempts_max=wire.attempts_max or ATTEMPTS_MAX,
+        call_s=wire.call_seconds or CALL_S,
     )
 
 

@@ -144,7 +144,8 @@ async def _call(address: str, ask: Callable[[EncoderServiceStub], Awaitable[T]])
 async def _give(stub: EncoderServiceStub, order: Order, addresses: Mapping[str, str]) -> Reply:
     match order:
         case GrantTerm():
-            taken = await stub.Take(pb.TakeRequest(term=order.term), timeout=CALL_DEADLINE_S)
+            take = pb.TakeRequest(term=order.term, from_segment=order.from_segment)
+            taken = await stub.Take(take, timeout=CALL_DEADLINE_S)
             return reply_from_wire(taken.reply)
         case BeginHandover():
             begin = pb.BeginRequest(
@@ -158,7 +159,9 @@ async def _give(stub: EncoderServiceStub, order: Order, addresses: Mapping[str, 
             begun = await stub.Begin(begin, timeout=CALL_DEADLINE_S)
             return reply_from_wire(begun.reply)
         case AbortHandover():
-            abort = pb.AbortRequest(handover_id=order.handover_id, reason=order.reason)
+            abort = pb.AbortRequest(
+                handover_id=order.handover_id, reason=order.reason, term=order.term
+            )
             aborted = await stub.Abort(abort, timeout=CALL_DEADLINE_S)
             return reply_from_wire(aborted.reply)
         case ReleaseHandover():

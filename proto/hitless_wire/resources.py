@@ -13,9 +13,17 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
+from hitless_handover.messages import ATTEMPTS_MAX, CALL_S, ROUNDS_MAX, HandoverMode
 from hitless_handover.timeline import Anchor, Timeline
 
 GROUP = "hitless.video"
@@ -135,12 +143,6 @@ class Output(Model):
     ] = 120
 
 
-class HandoverMode(StrEnum):
-    """How the incumbent's output ends at the handover event."""
-
-    PRIORITY = "Priority"
-
-
 class Verify(Model):
     """What the incumbent demands of the successor's output before it agrees."""
 
@@ -163,12 +165,70 @@ class Deadlines(Model):
     confirm_seconds: Annotated[
         int, Field(ge=5, le=600, description="From the handover frame to the last confirmation.")
     ] = 30
+    call_seconds: Annotated[
+        int, Field(ge=1, le=30, description="For the answer to one call between two encoders.")
+    ] = CALL_S
+
+
+class Negotiation(Model):
+    """How often the two encoders try before the update is abandoned."""
+
+    rounds_max: Annotated[
+        int, Field(ge=1, le=50, description="Proposals of a frame, counter-proposals included.")
+    ] = ROUNDS_MAX
+    attempts_max: Annotated[
+        int, Field(ge=1, le=50, description="Times that an unanswered call is made.")
+    ] = ATTEMPTS_MAX
+
+
+Instant = Annotated[AwareDatetime, Field(json_schema_extra={"format": "date-time"})]
+
+
+class HandoverEvent(Model):
+    """When the successor takes over. Empty: as soon as the lead allows."""
+
+    at_frame: Annotated[
+        int | None, Field(ge=0, description="At this frame since 1970, or the segment after it.")
+    ] = None
+    at_timestamp: Annotated[
+        Instant | None, Field(description="At this time, or the segment that starts after it.")
+    ] = None
+    at_timecode: Annotated[
+        str | None,
+        Field(
+            pattern=r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d:\d{2,3}$",
+            description="At the first HH:MM:SS:FF (non-drop) after the update begins.",
+        ),
+    ] = None
+    not_before: Annotated[Instant | None, Field(description="Not earlier than this time.")] = None
+    not_after: Annotated[
+        Instant | None, Field(description="Not later than this time: refused when it has passed.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> HandoverEvent:
+        exact = [self.at_frame, self.at_timestamp, self.at_timecode]
+        given = sum(value is not None for value in exact)
+        if given > 1:
+            raise ValueError("give one of atFrame, atTimestamp and atTimecode")
+        if given and (self.not_before is not None or self.not_after is not None):
+            raise ValueError("notBefore and notAfter say nothing beside an exact event: drop them")
+        if self.not_before and self.not_after and self.not_after < self.not_before:
+            raise ValueError("notAfter is before notBefore: nothing lies between")
+        return self
 
 
 class Handover(Model):
     """How an update is carried out."""
 
-    mode: HandoverMode = HandoverMode.PRIORITY
+    mode: Annotated[
+        HandoverMode,
+        Field(
+            description="Priority: both encoders send, the origin selects. Cease: the incumbent "
+            "stops sending at the event. SilentStandby: and the successor sends nothing before it."
+        ),
+    ] = HandoverMode.PRIORITY
+    event: HandoverEvent = HandoverEvent()
     lead_segments: Annotated[
         int, Field(ge=1, le=30, description="Least notice of the event, whole segments.")
     ] = 2
@@ -176,7 +236,15 @@ class Handover(Model):
         int, Field(ge=1, le=300, description="Segments that the incumbent stays as fallback.")
     ] = 3
     verify: Verify = Verify()
+    negotiation: Negotiation = Negotiation()
     deadlines: Deadlines = Deadlines()
+
+
+class Redundancy(StrEnum):
+    """What stands by when no update is under way."""
+
+    NONE = "None"
+    HOT_SPARE = "HotSpare"
 
 
 class EncoderDeploymentSpec(Model):
@@ -214,6 +282,13 @@ class EncoderDeploymentSpec(Model):
     ] = (AudioTrack(),)
     output: Output = Output()
     handover: Handover = Handover()
+    redundancy: Annotated[
+        Redundancy,
+        Field(
+            description="HotSpare: a second encoder runs all the time and takes over at once when "
+            "the one on air is lost."
+        ),
+    ] = Redundancy.NONE
     paused: Annotated[
         bool, Field(description="While true no handover starts; the channel plays on.")
     ] = False
@@ -223,7 +298,9 @@ class EncoderDeploymentSpec(Model):
         names = [p.name for p in self.profiles] + [a.name for a in self.audio]
         if len(set(names)) != len(names):
             raise ValueError(f"names of profiles and audio must differ, got {', '.join(names)}")
-        self.timeline.resolve()
+        timeline, timecode = self.timeline.resolve(), self.handover.event.at_timecode
+        if timecode is not None:
+            timeline.frame_of_timecode(timecode, 0)
         return self
 
 
@@ -266,12 +343,17 @@ class EncoderConfig(Model):
     ingest_url: str
     window_seconds: int
     anchor: AnchorModel | None = None
+    silent_standby: bool = False
 
     def to_json(self) -> str:
-        """Compact JSON with sorted keys: the same configuration is the same text."""
-        return json.dumps(
-            self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")
-        )
+        """Compact JSON with sorted keys: the same configuration is the same text.
+
+        What only newer encoders know is left out unless it is asked for: an older one refuses
+        fields that it does not know.
+        """
+        newer = set() if self.silent_standby else {"silent_standby"}
+        body = self.model_dump(mode="json", by_alias=True, exclude=newer)
+        return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 def encoder_config(
@@ -295,6 +377,7 @@ def encoder_config(
         ingest_url=(spec.output.ingest_url or default_ingest_url).rstrip("/"),
         window_seconds=spec.output.window_seconds,
         anchor=None if anchor is None else AnchorModel.of(anchor),
+        silent_standby=spec.handover.mode is HandoverMode.SILENT_STANDBY,
     )
 
 

@@ -74,7 +74,9 @@ class UpdateOrder:
         policy = wanted.policy
         segments = policy.criteria.lead_segments + policy.hold_segments
         limit_s = policy.start_s + policy.negotiate_s + 3 * policy.confirm_s
-        self.until_s = now_s + limit_s + segments * wanted.segment_us / 1_000_000 + MARGIN_S
+        self.until_s = (
+            now_s + limit_s + segments * wanted.timeline.segment_us / 1_000_000 + MARGIN_S
+        )
         self.generation = wanted.generation
         self.digest = wanted.digest
         self.nothing_to_do = record.active is not None and record.active.digest == wanted.digest

@@ -53,7 +53,8 @@ def resumed(record: ChannelRecord) -> ChannelRecord:
             successor=_lost(handover.successor),
         )
     active = None if record.active is None else _lost(record.active)
-    return replace(record, active=active, handover=handover)
+    spare = None if record.spare is None else _lost(record.spare)
+    return replace(record, active=active, spare=spare, handover=handover)
 
 
 def _lost(encoder: EncoderRecord) -> EncoderRecord:

@@ -15,7 +15,7 @@ from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.control.incumbent import IncumbentError, Incumbents
 from hitless_encoder.control.pipeline import Pipeline
 from hitless_handover import peer as machine
-from hitless_handover.leadership import priority_of
+from hitless_handover.leadership import NEVER_LED, SILENT, Lead, lead_at
 from hitless_handover.messages import EncoderReport, Identity, PeerPhase, SyncInfo
 from hitless_handover.peer_model import (
     Answered,
@@ -27,6 +27,7 @@ from hitless_handover.peer_model import (
     Pushed,
     Reply,
     Request,
+    Resend,
     Retire,
     SendAbort,
     SendAnnounce,
@@ -47,12 +48,22 @@ _log = logging.getLogger(__name__)
 
 
 class Conductor:
-    """Leadership of one encoder process. `pipeline` is attached before the session starts."""
+    """Leadership of one encoder process. `pipeline` is attached before the session starts.
+
+    silent: send nothing before it leads.
+    """
 
     def __init__(
-        self, *, identity: Identity, timeline: Timeline, clock: Clock, incumbents: Incumbents
+        self,
+        *,
+        identity: Identity,
+        timeline: Timeline,
+        clock: Clock,
+        incumbents: Incumbents,
+        silent: bool = False,
     ) -> None:
-        self._peer = Peer(identity=identity, timeline=timeline)
+        schedule = SILENT if silent else NEVER_LED
+        self._peer = Peer(identity=identity, timeline=timeline, schedule=schedule)
         self._clock = clock
         self._incumbents = incumbents
         self._pipeline: Pipeline | None = None
@@ -76,11 +87,11 @@ class Conductor:
 
     # --- the session ---
 
-    def stamp(self, segment: int) -> int:
-        """The priority that a segment is pushed with. From now on it can't change."""
-        priority = priority_of(self._peer.schedule, segment)
+    def stamp(self, segment: int) -> Lead:
+        """What a segment is pushed with, or that it is withheld. From now on it can't change."""
+        lead = lead_at(self._peer.schedule, segment)
         self.apply(Stamped(segment=segment))
-        return priority
+        return lead
 
     def pushed(self, segment: int, ok: bool) -> None:
         """A push has ended; ok: the origin holds the segment in all tracks."""
@@ -146,7 +157,7 @@ class Conductor:
         self._tell_story(before, result.peer.side)
         self._set_timer(result.wake_at_us)
         for effect in result.effects:
-            self._start(effect)
+            self._start(effect, result.peer.side)
         return result.reply
 
     def _tell_story(self, before: Side | None, after: Side | None) -> None:
@@ -167,19 +178,20 @@ class Conductor:
             delay_s = max(0, wake_at_us - self._clock.now_us()) / MICROSECONDS
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.apply, Tick())
 
-    def _start(self, effect: Effect) -> None:
+    def _start(self, effect: Effect, side: Side | None) -> None:
         if isinstance(effect, Retire):
             self.retired.set()
             return
-        task = asyncio.get_running_loop().create_task(self._perform(effect))
+        if isinstance(effect, Resend):
+            self._session().resend(effect.first, effect.last)
+            return
+        assert side is not None, "requests belong to a handover"
+        task = asyncio.get_running_loop().create_task(self._perform(effect, side))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _perform(self, request: Request) -> None:
+    async def _perform(self, request: Request, side: Side) -> None:
         """One call to the incumbent; its answer, or that there is none, is the next event."""
-        side = self._peer.side
-        if side is None:
-            return
         try:
             reply = await self._call(request, side)
         except IncumbentError as error:
@@ -198,15 +210,15 @@ class Conductor:
             case SendAnnounce():
                 return await calls.announce(side, self._peer.identity)
             case SendSync():
-                return await calls.synchronise(side.handover_id, self.sync())
+                return await calls.synchronise(side, self.sync())
             case SendSamples():
                 return await calls.verify(side, request.segments, self._session(), self._inits)
             case SendPropose():
-                return await calls.propose(side.handover_id, request.frame)
+                return await calls.propose(side, request.frame)
             case SendArm():
-                return await calls.arm(side.handover_id, request.frame)
+                return await calls.arm(side, request.frame)
             case SendAbort():
-                await calls.call_off(side.handover_id, request.reason)
+                await calls.call_off(side, request.reason)
                 return None
             case _:
                 raise AssertionError(f"unknown request {request}")

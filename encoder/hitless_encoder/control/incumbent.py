@@ -21,7 +21,6 @@ from hitless_wire._gen.handover_pb2_grpc import HandoverServiceStub
 from hitless_wire.codec import announce_to_wire, reply_from_wire, sync_to_wire
 from hitless_wire.peers import CHANNEL_OPTIONS
 
-CALL_DEADLINE_S = 5.0
 T = TypeVar("T")
 
 
@@ -59,16 +58,16 @@ class Incumbent:
         )
 
         async def call(stub: HandoverServiceStub) -> pb.Reply:
-            return (await stub.Announce(request, timeout=CALL_DEADLINE_S)).reply
+            return (await stub.Announce(request, timeout=side.criteria.call_s)).reply
 
         return await self._answer("Announce", call)
 
-    async def synchronise(self, handover_id: str, own: SyncInfo) -> Reply:
+    async def synchronise(self, side: Side, own: SyncInfo) -> Reply:
         """Are the outputs interchangeable?"""
-        request = pb.SynchroniseRequest(handover_id=handover_id, successor=sync_to_wire(own))
+        request = pb.SynchroniseRequest(handover_id=side.handover_id, successor=sync_to_wire(own))
 
         async def call(stub: HandoverServiceStub) -> pb.Reply:
-            return (await stub.Synchronise(request, timeout=CALL_DEADLINE_S)).reply
+            return (await stub.Synchronise(request, timeout=side.criteria.call_s)).reply
 
         return await self._answer("Synchronise", call)
 
@@ -84,30 +83,30 @@ class Incumbent:
 
         return await self._answer("Verify", call)
 
-    async def propose(self, handover_id: str, frame: int) -> Reply:
+    async def propose(self, side: Side, frame: int) -> Reply:
         """The event shall be at this frame."""
-        request = pb.ProposeRequest(handover_id=handover_id, frame=frame)
+        request = pb.ProposeRequest(handover_id=side.handover_id, frame=frame)
 
         async def call(stub: HandoverServiceStub) -> pb.Reply:
-            return (await stub.Propose(request, timeout=CALL_DEADLINE_S)).reply
+            return (await stub.Propose(request, timeout=side.criteria.call_s)).reply
 
         return await self._answer("Propose", call)
 
-    async def arm(self, handover_id: str, frame: int) -> Reply:
+    async def arm(self, side: Side, frame: int) -> Reply:
         """The frame is binding."""
-        request = pb.ArmRequest(handover_id=handover_id, frame=frame)
+        request = pb.ArmRequest(handover_id=side.handover_id, frame=frame)
 
         async def call(stub: HandoverServiceStub) -> pb.Reply:
-            return (await stub.Arm(request, timeout=CALL_DEADLINE_S)).reply
+            return (await stub.Arm(request, timeout=side.criteria.call_s)).reply
 
         return await self._answer("Arm", call)
 
-    async def call_off(self, handover_id: str, reason: str) -> Reply:
+    async def call_off(self, side: Side, reason: str) -> Reply:
         """This side gave up."""
-        request = pb.CallOffRequest(handover_id=handover_id, reason=reason)
+        request = pb.CallOffRequest(handover_id=side.handover_id, reason=reason, term=side.term)
 
         async def call(stub: HandoverServiceStub) -> pb.Reply:
-            return (await stub.CallOff(request, timeout=CALL_DEADLINE_S)).reply
+            return (await stub.CallOff(request, timeout=side.criteria.call_s)).reply
 
         return await self._answer("CallOff", call)
 

@@ -14,6 +14,10 @@ class Pipeline(Protocol):
         """The state at this moment."""
         ...
 
+    def resend(self, first: int, last: int) -> None:
+        """Push segments first to last, which were withheld."""
+        ...
+
     async def wait_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
         """The tracks of a segment once it is encoded; None at the deadline or when it is gone."""
         ...

@@ -74,12 +74,17 @@ class EncoderService(EncoderServiceServicer):
 
     async def Take(self, request: pb.TakeRequest, context: Context) -> pb.TakeResponse:
         """Lead from the next segment on."""
-        reply = self._conductor.ask(Take(term=request.term))
+        wanted = request.from_segment if request.HasField("from_segment") else None
+        reply = self._conductor.ask(Take(term=request.term, from_segment=wanted))
         return pb.TakeResponse(reply=reply_to_wire(reply))
 
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.BeginResponse:
         """Take over."""
-        reply = self._conductor.begin(begin_from_wire(request), request.incumbent_address)
+        try:
+            order = begin_from_wire(request)
+        except WireError as error:
+            return pb.BeginResponse(reply=_not_understood(error))
+        reply = self._conductor.begin(order, request.incumbent_address)
         return pb.BeginResponse(reply=reply_to_wire(reply))
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
@@ -89,7 +94,7 @@ class EncoderService(EncoderServiceServicer):
 
     async def Abort(self, request: pb.AbortRequest, context: Context) -> pb.AbortResponse:
         """Call it off."""
-        reply = self._conductor.ask(Abort(handover_id=request.handover_id, reason=request.reason))
+        reply = self._conductor.ask(_abort_from_wire(request))
         return pb.AbortResponse(reply=reply_to_wire(reply))
 
 
@@ -105,7 +110,11 @@ class HandoverService(HandoverServiceServicer):
 
     async def Announce(self, request: pb.AnnounceRequest, context: Context) -> pb.AnnounceResponse:
         """Who takes over."""
-        reply = self._conductor.ask(announce_from_wire(request))
+        try:
+            event = announce_from_wire(request)
+        except WireError as error:
+            return pb.AnnounceResponse(reply=_not_understood(error))
+        reply = self._conductor.ask(event)
         return pb.AnnounceResponse(reply=reply_to_wire(reply))
 
     async def Synchronise(
@@ -155,7 +164,7 @@ class HandoverService(HandoverServiceServicer):
 
     async def CallOff(self, request: pb.CallOffRequest, context: Context) -> pb.CallOffResponse:
         """The successor gave up."""
-        reply = self._conductor.ask(Abort(handover_id=request.handover_id, reason=request.reason))
+        reply = self._conductor.ask(_abort_from_wire(request))
         return pb.CallOffResponse(reply=reply_to_wire(reply))
 
     async def _fault_of(
@@ -185,6 +194,16 @@ class HandoverService(HandoverServiceServicer):
     def _judged(self, handover_id: str, fault: str) -> pb.VerifyResponse:
         reply = self._conductor.ask(Judged(handover_id=handover_id, ok=not fault, message=fault))
         return pb.VerifyResponse(reply=reply_to_wire(reply))
+
+
+def _abort_from_wire(request: pb.AbortRequest | pb.CallOffRequest) -> Abort:
+    """The operator's order and the successor's word mean the same."""
+    return Abort(handover_id=request.handover_id, reason=request.reason, term=request.term)
+
+
+def _not_understood(error: WireError) -> pb.Reply:
+    """The answer to what only a newer version can mean."""
+    return reply_to_wire(Reply(accepted=False, reason=Refusal.PROTOCOL_VERSION, message=str(error)))
 
 
 class ControlServer:

@@ -63,6 +63,34 @@ REFUSAL_REASON_ABORTED: RefusalReason.ValueType  # 13
 REFUSAL_REASON_NOT_READY: RefusalReason.ValueType  # 14
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
+class _HandoverMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HandoverModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HandoverMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HANDOVER_MODE_UNSPECIFIED: _HandoverMode.ValueType  # 0
+    """Read as Priority."""
+    HANDOVER_MODE_PRIORITY: _HandoverMode.ValueType  # 1
+    """Both send all the time; the downstream selects by term."""
+    HANDOVER_MODE_CEASE: _HandoverMode.ValueType  # 2
+    """The incumbent stops sending at the event."""
+    HANDOVER_MODE_SILENT_STANDBY: _HandoverMode.ValueType  # 3
+    """And the successor sends nothing before it."""
+
+class HandoverMode(_HandoverMode, metaclass=_HandoverModeEnumTypeWrapper):
+    """What the two encoders send to their downstream around the event. Since protocol version 2."""
+
+HANDOVER_MODE_UNSPECIFIED: HandoverMode.ValueType  # 0
+"""Read as Priority."""
+HANDOVER_MODE_PRIORITY: HandoverMode.ValueType  # 1
+"""Both send all the time; the downstream selects by term."""
+HANDOVER_MODE_CEASE: HandoverMode.ValueType  # 2
+"""The incumbent stops sending at the event."""
+HANDOVER_MODE_SILENT_STANDBY: HandoverMode.ValueType  # 3
+"""And the successor sends nothing before it."""
+Global___HandoverMode: _TypeAlias = HandoverMode  # noqa: Y015
+
 class _PeerRole:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -197,6 +225,11 @@ class Criteria(_message.Message):
     VERIFY_SEGMENTS_FIELD_NUMBER: _builtins.int
     PSNR_MIN_DB_FIELD_NUMBER: _builtins.int
     NOT_BEFORE_FRAME_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FRAME_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ROUNDS_MAX_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_MAX_FIELD_NUMBER: _builtins.int
+    CALL_SECONDS_FIELD_NUMBER: _builtins.int
     lead_segments: _builtins.int
     """Least whole segments between agreement and event."""
     verify_segments: _builtins.int
@@ -204,6 +237,15 @@ class Criteria(_message.Message):
     """Least luma PSNR in dB."""
     not_before_frame: _builtins.int
     """Earliest frame of the event; 0: any."""
+    not_after_frame: _builtins.int
+    """Since protocol version 2. Latest frame of the event; 0: any."""
+    mode: Global___HandoverMode.ValueType
+    rounds_max: _builtins.int
+    """Proposals at most, counter-proposals included; 0: the receiver's default."""
+    attempts_max: _builtins.int
+    """How often an unanswered call is made; 0: the receiver's default."""
+    call_seconds: _builtins.int
+    """How long the successor waits for an answer, seconds; 0: the receiver's default."""
     def __init__(
         self,
         *,
@@ -211,10 +253,15 @@ class Criteria(_message.Message):
         verify_segments: _builtins.int = ...,
         psnr_min_db: _builtins.int = ...,
         not_before_frame: _builtins.int = ...,
+        not_after_frame: _builtins.int = ...,
+        mode: Global___HandoverMode.ValueType = ...,
+        rounds_max: _builtins.int = ...,
+        attempts_max: _builtins.int = ...,
+        call_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead_segments", b"lead_segments", "not_before_frame", b"not_before_frame", "psnr_min_db", b"psnr_min_db", "verify_segments", b"verify_segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts_max", b"attempts_max", "call_seconds", b"call_seconds", "lead_segments", b"lead_segments", "mode", b"mode", "not_after_frame", b"not_after_frame", "not_before_frame", b"not_before_frame", "psnr_min_db", b"psnr_min_db", "rounds_max", b"rounds_max", "verify_segments", b"verify_segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -526,17 +573,23 @@ class TakeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TERM_FIELD_NUMBER: _builtins.int
+    FROM_SEGMENT_FIELD_NUMBER: _builtins.int
     term: _builtins.int
+    from_segment: _builtins.int
+    """Since protocol version 2. To an encoder that was silent: its downstream lacks all from here on."""
     def __init__(
         self,
         *,
         term: _builtins.int = ...,
+        from_segment: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_from_segment", b"_from_segment", "from_segment", b"from_segment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_from_segment", b"_from_segment", "from_segment", b"from_segment", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__from_segment: _TypeAlias = _typing.Literal["from_segment"]  # noqa: Y015
+    _WhichOneofArgType__from_segment: _TypeAlias = _typing.Literal["_from_segment", b"_from_segment"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__from_segment) -> _WhichOneofReturnType__from_segment | None: ...
 
 Global___TakeRequest: _TypeAlias = TakeRequest  # noqa: Y015
 
@@ -662,17 +715,21 @@ class AbortRequest(_message.Message):
 
     HANDOVER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     handover_id: _builtins.str
     reason: _builtins.str
+    term: _builtins.int
+    """Since protocol version 2. The handover's: one that has not begun here never will."""
     def __init__(
         self,
         *,
         handover_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["handover_id", b"handover_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handover_id", b"handover_id", "reason", b"reason", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -943,17 +1000,21 @@ class CallOffRequest(_message.Message):
 
     HANDOVER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     handover_id: _builtins.str
     reason: _builtins.str
+    term: _builtins.int
+    """Since protocol version 2. The handover's."""
     def __init__(
         self,
         *,
         handover_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["handover_id", b"handover_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handover_id", b"handover_id", "reason", b"reason", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -74,7 +74,7 @@ class EncoderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Take(self, request, context):
-        """Lead with a term from the next segment on: a channel's first encoder, or a rollback.
+        """Lead with a term from the next segment on: a channel's first encoder, a spare, or a rollback.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +95,8 @@ class EncoderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Abort(self, request, context):
-        """Call a handover off. Refused once the event's segment has been given out.
+        """Call a handover off, or keep it from beginning. Refused once the event's segment has been given
+        out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

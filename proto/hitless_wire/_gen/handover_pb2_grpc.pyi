@@ -22,13 +22,15 @@ class EncoderServiceStub:
     GetReport: _aio.UnaryUnaryMultiCallable[_handover_pb2.GetReportRequest, _handover_pb2.GetReportResponse]
     """What the encoder does and what it says of its handover. Changes nothing."""
     Take: _aio.UnaryUnaryMultiCallable[_handover_pb2.TakeRequest, _handover_pb2.TakeResponse]
-    """Lead with a term from the next segment on: a channel's first encoder, or a rollback."""
+    """Lead with a term from the next segment on: a channel's first encoder, a spare, or a rollback."""
     Begin: _aio.UnaryUnaryMultiCallable[_handover_pb2.BeginRequest, _handover_pb2.BeginResponse]
     """Start taking over from the incumbent. Called on the successor."""
     Release: _aio.UnaryUnaryMultiCallable[_handover_pb2.ReleaseRequest, _handover_pb2.ReleaseResponse]
     """The handover is recorded as completed: the incumbent stops, the successor forgets it."""
     Abort: _aio.UnaryUnaryMultiCallable[_handover_pb2.AbortRequest, _handover_pb2.AbortResponse]
-    """Call a handover off. Refused once the event's segment has been given out."""
+    """Call a handover off, or keep it from beginning. Refused once the event's segment has been given
+    out.
+    """
 
 class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Called by the operator (or `hitless local`) on an encoder."""
@@ -47,7 +49,7 @@ class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _handover_pb2.TakeRequest,
         context: _aio.ServicerContext[_handover_pb2.TakeRequest, _abc.Awaitable[_handover_pb2.TakeResponse]],
     ) -> _abc.Awaitable[_handover_pb2.TakeResponse]:
-        """Lead with a term from the next segment on: a channel's first encoder, or a rollback."""
+        """Lead with a term from the next segment on: a channel's first encoder, a spare, or a rollback."""
 
     @_abc_1.abstractmethod
     def Begin(
@@ -71,7 +73,9 @@ class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _handover_pb2.AbortRequest,
         context: _aio.ServicerContext[_handover_pb2.AbortRequest, _abc.Awaitable[_handover_pb2.AbortResponse]],
     ) -> _abc.Awaitable[_handover_pb2.AbortResponse]:
-        """Call a handover off. Refused once the event's segment has been given out."""
+        """Call a handover off, or keep it from beginning. Refused once the event's segment has been given
+        out.
+        """
 
 def add_EncoderServiceServicer_to_server(servicer: EncoderServiceServicer, server: _aio.Server) -> None: ...
 

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from hitless_encoder.session import Session, Snapshot
 from hitless_encoder.verify import luma, pictures, samples
+from hitless_handover.leadership import Lead
 from hitless_handover.pattern import NUMBER_CELLS, TONES, number, strip_lines, tone_hz
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
 from hitless_wire.resources import EncoderConfig
@@ -154,7 +155,7 @@ async def record(
     clock = VirtualClock(start_us, end_us=line.wall_us(line.first_frame(last + 1) + 6))
     async with receiver() as end:
         told = config.model_copy(update={"ingest_url": end.url})
-        session = Session(told, "test", preset, lambda _segment: 1, clock=clock)
+        session = Session(told, "test", preset, lambda segment: Lead(segment, 1), clock=clock)
         await session.start()
         try:
             for track in session.media.inits:

@@ -11,6 +11,7 @@ from tests.component.encoder.studio import START_US, Receiver, make_config, rece
 
 from hitless_encoder.plan import plan_media
 from hitless_encoder.sink import QUEUE_SEGMENTS, Channel, PushOutcome, Sink
+from hitless_handover.leadership import Lead
 from hitless_wire.ingest import ChannelDescription
 
 MEDIA = plan_media(make_config(sizes=((256, 144, 300),)), "veryfast")
@@ -41,10 +42,11 @@ class Pushes:
         self.begun: list[int] = []
         self.ended: dict[int, PushOutcome] = {}
         self.failed: list[BaseException] = []
+        self.silent = False
 
-    def priority_of(self, segment: int) -> int:
+    def lead_of(self, segment: int) -> Lead:
         self.asked.append(segment)
-        return segment * 10
+        return Lead(segment, segment * 10, silent=self.silent)
 
     def pushed(self, segment: int, outcome: PushOutcome) -> None:
         self.ended[segment] = outcome
@@ -67,7 +69,7 @@ async def pushing(end: Receiver, base_url: str | None = None) -> AsyncIterator[t
             inits=MEDIA.inits,
         ),
         clock=Watch(),
-        priority_of=pushes.priority_of,
+        lead_of=pushes.lead_of,
         on_segment=pushes.begun.append,
         on_pushed=pushes.pushed,
         on_failed=pushes.failed.append,
@@ -157,13 +159,29 @@ async def test_an_unreachable_origin_is_tried_while_the_segment_is_young() -> No
 async def test_a_failing_callback_is_told() -> None:
     async with receiver() as end, pushing(end) as (sink, pushes):
 
-        def refuse(_segment: int) -> int:
+        def refuse(_segment: int) -> Lead:
             raise LookupError("no term")
 
-        sink._priority_of = refuse
+        sink._lead_of = refuse
         sink.offer(7, segment(7))
         await pushes.until(lambda: bool(pushes.failed))
         assert str(pushes.failed[0]) == "no term"
+
+
+async def test_what_was_withheld_is_sent_first_when_it_is_wanted_after_all() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        pushes.silent = True
+        for number in (7, 8, 9):
+            sink.offer(number, segment(number))
+        await pushes.until(lambda: 9 in pushes.ended)
+        assert set(pushes.ended.values()) == {PushOutcome.WITHHELD}
+        assert end.headers == []
+        pushes.silent, pushes.asked = False, []
+        sink.offer(10, segment(10))
+        sink.resend({9: segment(9), 8: segment(8)})
+        await pushes.until(lambda: pushes.ended.get(10) is PushOutcome.STORED)
+        assert pushes.asked == [8, 9, 10]
+        assert pushes.ended[8] is pushes.ended[9] is PushOutcome.STORED
 
 
 async def test_a_full_queue_drops_its_oldest() -> None:

@@ -26,6 +26,7 @@ from hitless_encoder.sources.base import SourceState
 from hitless_encoder.sources.live_udp import UdpSource
 from hitless_encoder.sources.udp_receiver import parse_udp_url
 from hitless_encoder.verify import check_structure
+from hitless_handover.leadership import Lead
 from hitless_handover.timeline import Anchor
 
 GROUP = "239.255.77.77"
@@ -111,7 +112,7 @@ async def running(
         url=url, sizes=((256, 144, 400), (192, 108, 300)), ingest_url=end.url, anchor=told
     )
     clock = VirtualClock(start_us)
-    session = Session(config, "test", "ultrafast", lambda _segment: 1, clock=clock)
+    session = Session(config, "test", "ultrafast", lambda segment: Lead(segment, 1), clock=clock)
     await session.start()
     try:
         yield session

@@ -7,9 +7,18 @@ from dataclasses import replace
 import pytest
 
 from hitless_handover import peer as machine
-from hitless_handover.leadership import NEVER_LED, lead_from, priority_of
-from hitless_handover.messages import Criteria, Identity, PeerPhase, Refusal, SyncInfo
-from hitless_handover.peer_incumbent import NEGOTIATION_ROUNDS_MAX
+from hitless_handover.leadership import NEVER_LED, SILENT, Lead, lead_at, lead_from, priority_of
+from hitless_handover.messages import (
+    ATTEMPTS_MAX,
+    PROTOCOL_VERSION,
+    ROUNDS_MAX,
+    Confirmation,
+    Criteria,
+    Identity,
+    PeerPhase,
+    Refusal,
+    SyncInfo,
+)
 from hitless_handover.peer_model import (
     Abort,
     Announce,
@@ -24,6 +33,8 @@ from hitless_handover.peer_model import (
     Pushed,
     Release,
     Reply,
+    Resend,
+    SendAbort,
     SendAnnounce,
     SendArm,
     SendPropose,
@@ -33,7 +44,6 @@ from hitless_handover.peer_model import (
     Tick,
 )
 from hitless_handover.peer_rules import earliest_segment, leading_term
-from hitless_handover.peer_successor import CALL_ATTEMPTS_MAX
 from hitless_handover.timeline import Timeline
 
 NOW = 1_000_000
@@ -148,7 +158,11 @@ def test_every_call_may_be_repeated(steps: int) -> None:
         (2, PROPOSE, Refusal.WRONG_PHASE),
         (3, ARM, Refusal.WRONG_PHASE),
         (0, announce(term=1), Refusal.STALE_TERM),
-        (0, announce(successor=identity("b", protocol=3)), Refusal.PROTOCOL_VERSION),
+        (
+            0,
+            announce(successor=identity("b", protocol=PROTOCOL_VERSION + 2)),
+            Refusal.PROTOCOL_VERSION,
+        ),
         (0, announce(successor=identity("b", channel="d")), Refusal.MISMATCH),
         (0, announce(deadline_us=NOW), Refusal.DEADLINE),
         (5, announce(handover_id="i", term=3), Refusal.BUSY),
@@ -196,7 +210,7 @@ def test_not_before_moves_the_event() -> None:
 
 def test_rounds_are_bounded() -> None:
     peer = incumbent(3)
-    for _ in range(NEGOTIATION_ROUNDS_MAX):
+    for _ in range(ROUNDS_MAX):
         peer = machine.step(peer, Propose(handover_id="h", frame=0), NOW).peer
     assert refusal(peer, Propose(handover_id="h", frame=0)) is Refusal.ROUNDS_EXHAUSTED
 
@@ -232,7 +246,7 @@ def test_a_frame_that_passed_before_it_could_be_bound_is_given_up() -> None:
 def test_unanswered_calls_are_repeated_and_bounded() -> None:
     peer, _ = successor()
     failed = CallFailed(handover_id="h", message="no route")
-    for _ in range(CALL_ATTEMPTS_MAX - 1):
+    for _ in range(ATTEMPTS_MAX - 1):
         result = machine.step(peer, failed, NOW)
         assert result.effects == (SendAnnounce(handover_id="h"),)
         peer = result.peer
@@ -313,3 +327,79 @@ def test_a_standby_hands_nothing_over() -> None:
     peer, _ = successor()
     peer = replace(peer, side=None)
     assert refusal(peer, announce(term=9)) is Refusal.NOT_LEADING
+
+
+# --- fences: what comes late, or after somebody thought better of it ---
+
+
+def begin(term: int = 2) -> Begin:
+    return Begin(
+        handover_id="h", term=term, incumbent_id="a", criteria=CRITERIA, deadline_us=DEADLINE
+    )
+
+
+def standby() -> Peer:
+    return Peer(identity=identity("b"), timeline=TIMELINE, head=HEAD)
+
+
+def test_what_was_called_off_before_it_began_never_begins() -> None:
+    told = machine.step(standby(), Abort(handover_id="h", reason="user", term=2), NOW).peer
+    assert refusal(told, begin()) is Refusal.ABORTED
+    assert refusal(told, replace(begin(), handover_id="i")) is Refusal.STALE_TERM
+
+
+def test_an_incumbent_that_was_told_first_takes_no_announce() -> None:
+    told = machine.step(incumbent(), Abort(handover_id="h", reason="user", term=2), NOW).peer
+    assert leading_term(told) == 1
+    assert refusal(told, announce()) is Refusal.ABORTED
+
+
+def test_an_order_to_begin_that_comes_after_its_deadline_is_refused() -> None:
+    assert refusal(standby(), begin(), DEADLINE) is Refusal.DEADLINE
+
+
+def test_taking_a_newer_term_ends_what_was_agreed() -> None:
+    """Else the successor would fall back to its older term at the frame."""
+    armed, _ = successor(OK, OK, OK, OK)
+    assert armed.side is not None
+    assert armed.side.phase is PeerPhase.ARMED
+    taken = machine.step(armed, Take(term=3), NOW)
+    assert taken.peer.side is not None
+    assert taken.peer.side.phase is PeerPhase.ABORTED
+    assert {priority_of(taken.peer.schedule, k) for k in range(HEAD + 1, HEAD + 50)} == {3}
+    assert taken.effects == (SendAbort(handover_id="h", reason="Aborted"),)
+
+
+def test_a_silent_encoder_that_leads_sends_what_its_downstream_lacks() -> None:
+    silent = Peer(identity=identity("b"), timeline=TIMELINE, schedule=SILENT, head=HEAD)
+    taken = machine.step(silent, Take(term=2, from_segment=HEAD - 2), NOW)
+    assert taken.effects == (Resend(first=HEAD - 2, last=HEAD),)
+    assert lead_at(taken.peer.schedule, HEAD - 2) == Lead(HEAD - 2, 2)
+    again = machine.step(taken.peer, Take(term=2, from_segment=HEAD - 2), NOW)
+    assert again.effects == ()
+
+
+@pytest.mark.parametrize("wanted", [None, HEAD + 1, HEAD + 9])
+def test_a_silent_encoder_sends_nothing_twice(wanted: int | None) -> None:
+    silent = Peer(identity=identity("b"), timeline=TIMELINE, schedule=SILENT, head=HEAD)
+    taken = machine.step(silent, Take(term=2, from_segment=wanted), NOW)
+    assert taken.effects == ()
+    assert lead_at(taken.peer.schedule, HEAD + 1) == Lead(HEAD + 1, 2)
+
+
+def test_an_encoder_that_was_heard_sends_nothing_again() -> None:
+    taken = machine.step(standby(), Take(term=2, from_segment=HEAD - 2), NOW)
+    assert taken.effects == ()
+
+
+def test_a_late_arm_is_confirmed_with_its_overlap() -> None:
+    agreed = incumbent(4)
+    assert agreed.side is not None
+    assert agreed.side.frame is not None
+    event = TIMELINE.segment_of(agreed.side.frame)
+    late = machine.step(agreed, Stamped(segment=event + 1), NOW).peer
+    armed = machine.step(late, Arm(handover_id="h", frame=agreed.side.frame), NOW).peer
+    assert armed.side is not None
+    assert armed.side.phase is PeerPhase.SWITCHED
+    assert armed.side.confirmation == Confirmation(segment=event + 1, overlap_frames=120)
+    assert leading_term(armed) == 0

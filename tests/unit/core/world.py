@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from hitless_handover import peer as machine
-from hitless_handover.leadership import priority_of
+from hitless_handover.leadership import NEVER_LED, SILENT, lead_at
 from hitless_handover.messages import (
     Criteria,
     EncoderReport,
+    HandoverMode,
     HandoverReport,
     Identity,
     OriginReport,
@@ -34,6 +35,7 @@ from hitless_handover.peer_model import (
     Pushed,
     Release,
     Reply,
+    Resend,
     SendAbort,
     SendAnnounce,
     SendArm,
@@ -74,15 +76,22 @@ POLICY = HandoverPolicy(
 )
 
 
-def desired(version: str, generation: int, *, paused: bool = False) -> Desired:
+def desired(
+    version: str,
+    generation: int,
+    *,
+    paused: bool = False,
+    hot_spare: bool = False,
+    mode: HandoverMode = HandoverMode.PRIORITY,
+) -> Desired:
     return Desired(
         generation=generation,
         image=f"encoder:{version}",
         digest=f"digest-{version}",
-        policy=POLICY,
-        segment_frames=TIMELINE.segment_frames,
-        segment_us=2 * SECOND_US,
+        policy=replace(POLICY, criteria=replace(CRITERIA, mode=mode)),
+        timeline=TIMELINE,
         paused=paused,
+        hot_spare=hot_spare,
     )
 
 
@@ -120,6 +129,7 @@ class World:
     notices: list[Notice] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     records: list[ChannelRecord] = field(default_factory=list)
+    unreachable: set[str] = field(default_factory=set)  # for the operator
     unstartable: set[str] = field(default_factory=set)
     next_fingerprint: str = "same"
     next_samples_ok: bool = True
@@ -127,6 +137,8 @@ class World:
     lose_actions: bool = False
     complaint: tuple[str, str] = ("Running", "")
     anchor: Anchor | None = None
+    sent: list[tuple[str, int]] = field(default_factory=list)
+    withheld: list[tuple[str, int]] = field(default_factory=list)
     created_with: list[Anchor | None] = field(default_factory=list)
 
     # --- what the supervisor's shell does ---
@@ -152,7 +164,7 @@ class World:
         )
 
     def report(self, name: str) -> EncoderReport | None:
-        if name not in self.encoders:
+        if name not in self.encoders or name in self.unreachable:
             return None
         peer = self.encoders[name].peer
         return EncoderReport(
@@ -201,6 +213,9 @@ class World:
         return rows
 
     def act(self, action: Action) -> None:
+        orders = GrantTerm | BeginHandover | AbortHandover | ReleaseHandover
+        if isinstance(action, orders) and action.name in self.unreachable:
+            return
         match action:
             case CreateEncoder():
                 self.created_with.append(action.anchor)
@@ -212,12 +227,15 @@ class World:
                 self.encoders.pop(action.name, None)
             case GrantTerm():
                 self.check_term_is_recorded(action.term)
-                self.send(action.name, Take(term=action.term))
+                self.send(action.name, Take(term=action.term, from_segment=action.from_segment))
             case BeginHandover():
                 self.check_term_is_recorded(action.term)
                 self.begin(action)
             case AbortHandover():
-                self.send(action.name, Abort(handover_id=action.handover_id, reason=action.reason))
+                order = Abort(
+                    handover_id=action.handover_id, reason=action.reason, term=action.term
+                )
+                self.send(action.name, order)
             case ReleaseHandover():
                 self.send(action.name, Release(handover_id=action.handover_id))
 
@@ -238,7 +256,13 @@ class World:
                 namespace="ns", channel="ch", encoder_id=name, instance=name, version="v"
             )
             self.encoders[name] = Encoder(
-                peer=Peer(identity=identity, timeline=TIMELINE),
+                peer=Peer(
+                    identity=identity,
+                    timeline=TIMELINE,
+                    schedule=SILENT
+                    if self.want.policy.criteria.mode is HandoverMode.SILENT_STANDBY
+                    else NEVER_LED,
+                ),
                 fingerprint=self.next_fingerprint,
                 samples_ok=self.next_samples_ok,
             )
@@ -267,8 +291,16 @@ class World:
         result = machine.step(encoder.peer, event, self.now_us)
         encoder.peer = result.peer
         for effect in result.effects:
-            self.perform(name, effect)
+            if isinstance(effect, Resend):
+                self.resend(name, effect)
+            else:
+                self.perform(name, effect)
         return result.reply
+
+    def resend(self, name: str, effect: Resend) -> None:
+        for segment in range(effect.first, effect.last + 1):
+            lead = lead_at(self.encoders[name].peer.schedule, segment)
+            self.published.setdefault(segment, (name, lead.priority))
 
     def perform(self, name: str, effect: Effect) -> None:
         me = self.encoders[name]
@@ -335,8 +367,13 @@ class World:
         for name, encoder in sorted(self.encoders.items()):
             if encoder.peer.retired or not encoder.delivers:
                 continue
-            offers.append((priority_of(encoder.peer.schedule, segment), name))
+            lead = lead_at(encoder.peer.schedule, segment)
             self.send(name, Stamped(segment=segment))
+            if lead.silent:
+                self.withheld.append((name, segment))
+            else:
+                offers.append((lead.priority, name))
+                self.sent.append((name, segment))
         if offers:
             priority, winner = max(offers)
             self.published[segment] = (winner, priority)

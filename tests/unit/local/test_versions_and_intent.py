@@ -79,5 +79,5 @@ def test_update_stays_until_the_file_names_another_image() -> None:
 
 def test_desired_is_in_whole_numbers() -> None:
     wanted = desired(first_intent(SPEC, observed_generation=-1))
-    assert (wanted.segment_frames, wanted.segment_us) == (60, 2_002_000)
+    assert (wanted.timeline.segment_frames, wanted.timeline.segment_us) == (60, 2_002_000)
     assert wanted.policy.hold_segments == 3

@@ -14,7 +14,7 @@ from hitless_handover.supervisor_model import (
     HandoverRecord,
     Problem,
 )
-from hitless_handover.timeline import Anchor
+from hitless_handover.timeline import Anchor, Timeline
 
 V1 = EncoderRecord(name="demo-1", image="x/enc:v1", digest="d1", term=1, uid="u1", since_us=5)
 V2 = EncoderRecord(name="demo-2", image="x/enc:v2", digest="d2", term=2, uid="u2")
@@ -69,8 +69,7 @@ WANTED = Desired(
         negotiate_s=60,
         confirm_s=30,
     ),
-    segment_frames=60,
-    segment_us=2_000_000,
+    timeline=Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=60),
 )
 
 

@@ -83,7 +83,7 @@ def test_what_holds_an_update_up() -> None:
 @pytest.mark.parametrize("problem", [None, PULL])
 def test_an_update_that_was_given_up(phase: HandoverPhase, problem: Problem | None) -> None:
     """Also when the record's problem has been cleared: the spec is still not what runs."""
-    given_up = live(handover=samples.update(phase), problem=problem)
+    given_up = live(handover=samples.update(phase), problem=problem, refused_digest=NEWER.digest)
     assert table(given_up, NEWER) == {
         "Ready": (True, "OnAir"),
         "Stalled": (True, "SuccessorFailed"),
@@ -92,7 +92,7 @@ def test_an_update_that_was_given_up(phase: HandoverPhase, problem: Problem | No
 
 
 def test_a_spec_put_back_is_no_longer_stalled() -> None:
-    given_up = live(handover=samples.update(HandoverPhase.ABORTED))
+    given_up = live(handover=samples.update(HandoverPhase.ABORTED), refused_digest="digest-10")
     assert table(given_up, CURRENT) == {"Ready": (True, "OnAir")}
 
 

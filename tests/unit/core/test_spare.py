@@ -1,0 +1,93 @@
+"""The hot spare: kept, replaced, and what happens when it has to lead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.core.world import World, desired
+
+from hitless_handover.supervisor_model import ChannelPhase, HandoverPhase
+
+
+def with_spare() -> World:
+    world = World(want=desired("v1", 1, hot_spare=True))
+    world.run(10)
+    assert world.record.spare is not None
+    assert sorted(world.states) == ["ch-1", "ch-2"]
+    return world
+
+
+def test_it_takes_over_when_the_active_encoder_is_lost() -> None:
+    world = with_spare()
+    world.kill("ch-1")
+    world.run(10)
+    assert world.record.active is not None
+    assert world.record.spare is not None
+    assert (world.record.active.name, world.record.active.term) == ("ch-2", 3)
+    assert world.record.phase is ChannelPhase.LIVE
+    assert sorted(world.states) == ["ch-2", world.record.spare.name], "and there is a new spare"
+    world.check_published()
+
+
+def test_it_takes_over_from_one_that_does_not_deliver() -> None:
+    world = with_spare()
+    world.encoders["ch-1"].delivers = False
+    world.states["ch-1"] = replace(world.states["ch-1"], ready=False)
+    world.run(10)
+    assert world.record.active is not None
+    assert world.record.active.name == "ch-2"
+    assert "ch-1" in world.deleted
+    world.check_published()
+
+
+def test_a_lost_spare_is_replaced() -> None:
+    world = with_spare()
+    world.kill("ch-2")
+    world.run(10)
+    assert sorted(world.states) == ["ch-1", "ch-3"]
+
+
+def test_an_update_replaces_the_active_encoder_and_then_the_spare() -> None:
+    world = with_spare()
+    world.want = desired("v2", 2, hot_spare=True)
+    world.run_until(HandoverPhase.HOLDING)
+    assert {"ch-1", "ch-2", "ch-3"} <= set(world.states), "the old spare stands by all the time"
+    world.run(30)
+    assert world.record.active is not None
+    assert world.record.spare is not None
+    assert world.record.active.name == "ch-3"
+    assert world.record.spare.digest == "digest-v2"
+    assert sorted(world.states) == sorted(["ch-3", world.record.spare.name])
+
+
+def test_the_proven_spare_leads_when_the_incumbent_is_lost_in_an_update() -> None:
+    world = with_spare()
+    world.want = desired("v2", 2, hot_spare=True)
+    world.run_until(HandoverPhase.NEGOTIATING)
+    world.kill("ch-1")
+    world.look()
+    assert world.record.active is not None
+    assert world.record.active.name == "ch-2"
+    world.run(60)
+    assert world.record.active.digest == "digest-v2", "and the update is begun anew"
+    assert [done.reason for done in world.record.history] == ["IncumbentLost", ""]
+    world.check_published()
+
+
+def test_without_redundancy_the_spare_goes() -> None:
+    world = with_spare()
+    world.want = desired("v1", 2)
+    world.run(5)
+    assert sorted(world.states) == ["ch-1"]
+    assert world.record.spare is None
+
+
+def test_no_spare_of_a_version_that_was_refused() -> None:
+    world = with_spare()
+    world.next_samples_ok = False
+    world.want = desired("v2", 2, hot_spare=True)
+    world.run(60)
+    assert world.record.refused_digest == "digest-v2"
+    world.kill("ch-2")
+    world.run(10)
+    assert sorted(world.states) == ["ch-1"]
