@@ -29,6 +29,8 @@ check: setup ## format, lint, types, import contract, generated files, chart
 	.venv/bin/buf lint proto
 	hack/generate --check
 	hack/crds --check
+	hack/diagrams --check
+	.venv/bin/buf breaking proto --against tests/fixtures/transcripts/v1/handover.binpb
 	PATH="$$($(CLUSTER_PY) tools --user):$$PATH" helm lint --strict --quiet charts/hitless
 
 test: check unit component e2e ## everything: check and all tests
@@ -57,9 +59,10 @@ cluster-up: setup ## a Kubernetes cluster on this machine; prints its kubeconfig
 cluster-down: setup ## take that cluster away
 	$(CLUSTER_PY) down
 
-generate: setup ## the committed generated files: gRPC code and resource definitions
+generate: setup ## the committed generated files: gRPC code, resource definitions, diagrams
 	hack/generate
 	hack/crds
+	hack/diagrams
 
 lock: ## the lock files anew from pyproject.toml (ARGS="--upgrade" takes new versions)
 	hack/setup lock $(ARGS)

@@ -23,7 +23,7 @@ class Refusal(StrEnum):
     """Why an encoder says no. One word each; the words around it go into the message."""
 
     NOT_LEADING = "NotLeading"  # asked to hand over what it does not lead
-    BUSY = "Busy"  # another handover is armed or past its event
+    BUSY = "Busy"  # another handover is armed here
     STALE_TERM = "StaleTerm"  # the term is not above every term this encoder knows
     PROTOCOL_VERSION = "ProtocolVersion"  # versions too far apart
     MISMATCH = "Mismatch"  # outputs are not interchangeable; the message names the field

@@ -18,6 +18,7 @@ from hitless_handover.messages import (
 from hitless_handover.supervisor_abort import abort, aborting
 from hitless_handover.supervisor_model import (
     BeginHandover,
+    BindIncumbent,
     ChannelPhase,
     ChannelRecord,
     ChannelView,
@@ -378,7 +379,17 @@ def _armed(
         now_us,
         reason="ConfirmDeadline",
         message=missing,
-    ) or Decision(record=record)
+    ) or Decision(record=record, actions=_bind_incumbent(update, view))
+
+
+def _bind_incumbent(update: HandoverRecord, view: ChannelView) -> tuple[BindIncumbent, ...]:
+    """The successor is bound; an incumbent that has not heard of it would lead beside it."""
+    ours = report_of(view, update.incumbent, update)
+    if ours is None or ours.phase is not PeerPhase.AGREED or ours.frame is None:
+        return ()
+    return (
+        BindIncumbent(name=update.incumbent.name, handover_id=update.handover_id, frame=ours.frame),
+    )
 
 
 def _event_s(desired: Desired, update: HandoverRecord) -> int:

@@ -227,6 +227,15 @@ class BeginHandover:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BindIncumbent:
+    """Call Arm on the incumbent, as the successor has done: its own call may have been lost."""
+
+    name: str
+    handover_id: str
+    frame: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AbortHandover:
     """Call Abort."""
 
@@ -252,7 +261,15 @@ class DeleteEncoder:
     uid: str
 
 
-Action = CreateEncoder | GrantTerm | BeginHandover | AbortHandover | ReleaseHandover | DeleteEncoder
+Action = (
+    CreateEncoder
+    | GrantTerm
+    | BeginHandover
+    | BindIncumbent
+    | AbortHandover
+    | ReleaseHandover
+    | DeleteEncoder
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from hitless_handover.messages import (
     Role,
     SyncInfo,
 )
-from hitless_handover.peer_model import Announce, Begin, Reply
+from hitless_handover.peer_model import Abort, Announce, Begin, Reply, Take
 from hitless_handover.timeline import Anchor, Timeline, TimelineError
 from hitless_wire._gen import handover_pb2 as pb
 
@@ -299,6 +299,17 @@ def begin_from_wire(wire: pb.BeginRequest) -> Begin:
         criteria=criteria_from_wire(wire.criteria),
         deadline_us=wire.deadline_us,
     )
+
+
+def take_from_wire(wire: pb.TakeRequest) -> Take:
+    """The operator's order to lead."""
+    wanted = wire.from_segment if wire.HasField("from_segment") else None
+    return Take(term=wire.term, from_segment=wanted)
+
+
+def abort_from_wire(wire: pb.AbortRequest | pb.CallOffRequest) -> Abort:
+    """The operator's order and the successor's word, which mean the same."""
+    return Abort(handover_id=wire.handover_id, reason=wire.reason, term=wire.term)
 
 
 def announce_from_wire(wire: pb.AnnounceRequest) -> Announce:

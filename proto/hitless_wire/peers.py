@@ -22,11 +22,12 @@ from hitless_handover.peer_model import Reply
 from hitless_handover.supervisor_model import (
     AbortHandover,
     BeginHandover,
+    BindIncumbent,
     GrantTerm,
     ReleaseHandover,
 )
 from hitless_wire._gen import handover_pb2 as pb
-from hitless_wire._gen.handover_pb2_grpc import EncoderServiceStub
+from hitless_wire._gen.handover_pb2_grpc import EncoderServiceStub, HandoverServiceStub
 from hitless_wire.codec import WireError, criteria_to_wire, reply_from_wire, report_from_wire
 from hitless_wire.ingest import ChannelReport, report_path
 
@@ -44,7 +45,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_http_proxy", 0),
 )
 
-Order = GrantTerm | BeginHandover | AbortHandover | ReleaseHandover
+Order = GrantTerm | BeginHandover | BindIncumbent | AbortHandover | ReleaseHandover
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,8 @@ class Peers:
     async def encoder_report(self, address: str) -> EncoderReport | None:
         """What the encoder at host:port says; None when it can't be asked."""
 
-        async def ask(stub: EncoderServiceStub) -> EncoderReport:
+        async def ask(channel: grpc.aio.Channel) -> EncoderReport:
+            stub = EncoderServiceStub(channel)
             response = await stub.GetReport(pb.GetReportRequest(), timeout=CALL_DEADLINE_S)
             return report_from_wire(response.report)
 
@@ -87,7 +89,7 @@ class Peers:
         address = addresses.get(order.name)
         if not address:
             return None
-        return await _call(address, lambda stub: _give(stub, order, addresses))
+        return await _call(address, lambda channel: _give(channel, order, addresses))
 
     async def origin_report(
         self, base_url: str, namespace: str, channel: str
@@ -129,10 +131,10 @@ def origin_report(report: ChannelReport) -> OriginReport:
     )
 
 
-async def _call(address: str, ask: Callable[[EncoderServiceStub], Awaitable[T]]) -> T | None:
+async def _call(address: str, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T | None:
     try:
         async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            return await ask(EncoderServiceStub(channel))
+            return await ask(channel)
     except grpc.aio.AioRpcError as error:
         _log.debug("encoder %s did not answer: %s", address, error.details())
         return None
@@ -141,8 +143,13 @@ async def _call(address: str, ask: Callable[[EncoderServiceStub], Awaitable[T]])
         return None
 
 
-async def _give(stub: EncoderServiceStub, order: Order, addresses: Mapping[str, str]) -> Reply:
+async def _give(channel: grpc.aio.Channel, order: Order, addresses: Mapping[str, str]) -> Reply:
+    stub = EncoderServiceStub(channel)
     match order:
+        case BindIncumbent():
+            arm = pb.ArmRequest(handover_id=order.handover_id, frame=order.frame)
+            armed = await HandoverServiceStub(channel).Arm(arm, timeout=CALL_DEADLINE_S)
+            return reply_from_wire(armed.reply)
         case GrantTerm():
             take = pb.TakeRequest(term=order.term, from_segment=order.from_segment)
             taken = await stub.Take(take, timeout=CALL_DEADLINE_S)

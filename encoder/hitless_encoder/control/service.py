@@ -24,7 +24,6 @@ from hitless_encoder.control.conductor import Conductor
 from hitless_encoder.verify import judge
 from hitless_handover.messages import PeerPhase, Refusal
 from hitless_handover.peer_model import (
-    Abort,
     Arm,
     Judged,
     Propose,
@@ -32,7 +31,6 @@ from hitless_handover.peer_model import (
     Reply,
     Side,
     Synchronise,
-    Take,
 )
 from hitless_handover.timeline import Timeline
 from hitless_wire._gen import handover_pb2 as pb
@@ -44,12 +42,14 @@ from hitless_wire._gen.handover_pb2_grpc import (
 )
 from hitless_wire.codec import (
     WireError,
+    abort_from_wire,
     announce_from_wire,
     begin_from_wire,
     reply_to_wire,
     report_to_wire,
     sync_from_wire,
     sync_to_wire,
+    take_from_wire,
 )
 from hitless_wire.peers import CHANNEL_OPTIONS
 
@@ -74,8 +74,7 @@ class EncoderService(EncoderServiceServicer):
 
     async def Take(self, request: pb.TakeRequest, context: Context) -> pb.TakeResponse:
         """Lead from the next segment on."""
-        wanted = request.from_segment if request.HasField("from_segment") else None
-        reply = self._conductor.ask(Take(term=request.term, from_segment=wanted))
+        reply = self._conductor.ask(take_from_wire(request))
         return pb.TakeResponse(reply=reply_to_wire(reply))
 
     async def Begin(self, request: pb.BeginRequest, context: Context) -> pb.BeginResponse:
@@ -94,7 +93,7 @@ class EncoderService(EncoderServiceServicer):
 
     async def Abort(self, request: pb.AbortRequest, context: Context) -> pb.AbortResponse:
         """Call it off."""
-        reply = self._conductor.ask(_abort_from_wire(request))
+        reply = self._conductor.ask(abort_from_wire(request))
         return pb.AbortResponse(reply=reply_to_wire(reply))
 
 
@@ -164,7 +163,7 @@ class HandoverService(HandoverServiceServicer):
 
     async def CallOff(self, request: pb.CallOffRequest, context: Context) -> pb.CallOffResponse:
         """The successor gave up."""
-        reply = self._conductor.ask(_abort_from_wire(request))
+        reply = self._conductor.ask(abort_from_wire(request))
         return pb.CallOffResponse(reply=reply_to_wire(reply))
 
     async def _fault_of(
@@ -194,11 +193,6 @@ class HandoverService(HandoverServiceServicer):
     def _judged(self, handover_id: str, fault: str) -> pb.VerifyResponse:
         reply = self._conductor.ask(Judged(handover_id=handover_id, ok=not fault, message=fault))
         return pb.VerifyResponse(reply=reply_to_wire(reply))
-
-
-def _abort_from_wire(request: pb.AbortRequest | pb.CallOffRequest) -> Abort:
-    """The operator's order and the successor's word mean the same."""
-    return Abort(handover_id=request.handover_id, reason=request.reason, term=request.term)
 
 
 def _not_understood(error: WireError) -> pb.Reply:

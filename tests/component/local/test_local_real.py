@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.component.local.driver import LocalRun, local_run, until
+from tests.component.local.driver import DEADLINE_S, POLL_S, LocalRun, local_run, until
 
 CHANNEL = """\
 apiVersion: hitless.video/v1alpha1
@@ -55,3 +58,50 @@ async def test_update_of_real_encoders_loses_nothing(real_channel: Path, data: P
     assert (report["selectedEncoder"], report["gaps"], report["fallbacks"]) == ("demo-2", 0, 0)
     assert summary["segment"] in segments
     assert segments == list(range(segments[0], segments[0] + len(segments)))
+
+
+@pytest.fixture
+def channel_with_spare(tmp_path: Path) -> Path:
+    path = tmp_path / "channel.yaml"
+    path.write_text(CHANNEL + "  redundancy: HotSpare\n")
+    return path
+
+
+async def test_hot_spare_takes_over_from_a_killed_encoder_without_a_lost_segment(
+    channel_with_spare: Path, data: Path
+) -> None:
+    async with local_run(channel_with_spare, data, programs=INSTALLED) as run:
+        await run.until_notice("OnAir")
+        await until_delivering(run, "demo-2")
+        (pid,) = [p for p in run.encoder_pids() if '"encoderId":"demo-1"' in environment(p)]
+        before = (await run.report())["lastSegment"]
+        os.kill(pid, signal.SIGKILL)
+        took_over = await run.until_notice("SpareTookOver")
+        assert "demo-1 is gone; spare demo-2 takes over" in took_over["message"]
+        await run.until_notice("OnAir", 2)
+        await until_delivering(run, "demo-4")  # 3 is the term that the spare leads with
+        report = await run.report()
+        segments = await published(run)
+        record = run.record()
+        assert await run.stop() == 0
+    assert (report["selectedEncoder"], report["selectedPriority"]) == ("demo-2", 3)
+    assert report["gaps"] == 0
+    assert segments == list(range(segments[0], segments[0] + len(segments)))
+    assert segments[0] <= before < segments[-1] - 1
+    assert record["active"]["name"] == "demo-2"
+    assert record["spare"]["name"] == "demo-4"
+
+
+def environment(pid: int) -> str:
+    return Path(f"/proc/{pid}/environ").read_text()
+
+
+async def until_delivering(run: LocalRun, name: str) -> None:
+    """Until the origin has a segment from this encoder, and all up to it is published."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            report = await run.report()
+            for fed in report["inputs"]:
+                if fed["encoder"] == name and (report["lastSegment"] or 0) > fed["lastSegment"]:
+                    return
+            await asyncio.sleep(POLL_S)

@@ -158,14 +158,19 @@ def test_bad_segments_are_refused(world: World) -> None:
 
 
 def test_a_lost_arm_costs_nothing(world: World) -> None:
-    """The incumbent never hears that the frame is binding and keeps its lower term."""
+    """The incumbent does not hear that the frame is binding: the operator tells it."""
     world.arm_is_lost = True
     world.want = desired("v2", 2)
     world.run_until(HandoverPhase.ARMED)
     segment = world.record.handover.segment if world.record.handover else None
     assert segment is not None
-    world.run(8)
+    world.run(30)
     assert world.published[segment] == ("ch-2", 2)
+    done = world.record.handover
+    assert done is not None
+    assert done.phase is HandoverPhase.COMPLETED
+    assert done.incumbent_confirmation is not None
+    assert done.incumbent_confirmation.overlap_frames == 0
 
 
 def test_losing_the_successor_before_the_frame_leaves_the_incumbent(world: World) -> None:

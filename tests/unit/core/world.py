@@ -52,6 +52,7 @@ from hitless_handover.supervisor_model import (
     AbortHandover,
     Action,
     BeginHandover,
+    BindIncumbent,
     ChannelRecord,
     ChannelView,
     CreateEncoder,
@@ -213,7 +214,7 @@ class World:
         return rows
 
     def act(self, action: Action) -> None:
-        orders = GrantTerm | BeginHandover | AbortHandover | ReleaseHandover
+        orders = GrantTerm | BeginHandover | BindIncumbent | AbortHandover | ReleaseHandover
         if isinstance(action, orders) and action.name in self.unreachable:
             return
         match action:
@@ -231,6 +232,8 @@ class World:
             case BeginHandover():
                 self.check_term_is_recorded(action.term)
                 self.begin(action)
+            case BindIncumbent():
+                self.send(action.name, Arm(handover_id=action.handover_id, frame=action.frame))
             case AbortHandover():
                 order = Abort(
                     handover_id=action.handover_id, reason=action.reason, term=action.term
