@@ -159,7 +159,7 @@ def protocol_too_far(stage: Stage) -> None:
     stage.enter(SUCCESSOR, protocol=FAR_PROTOCOL)
     stage.deliver(2)
     stage.begin(SUCCESSOR)
-    ended(stage, Refusal.PROTOCOL_VERSION, None)
+    ended(stage, Refusal.PROTOCOL_VERSION, Refusal.ABORTED)
 
 
 def not_leading(stage: Stage) -> None:
@@ -168,7 +168,7 @@ def not_leading(stage: Stage) -> None:
     stage.enter(SUCCESSOR)
     stage.deliver(2)
     stage.begin(SUCCESSOR)
-    ended(stage, Refusal.NOT_LEADING, None)
+    ended(stage, Refusal.NOT_LEADING, Refusal.ABORTED)  # told by CallOff: it remembers the term
 
 
 def restarted(stage: Stage) -> None:

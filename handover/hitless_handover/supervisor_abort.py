@@ -132,11 +132,10 @@ def _to_be_told(update: HandoverRecord, view: ChannelView) -> tuple[Action, ...]
 
 def _does_not_know(seen: EncoderView, update: HandoverRecord) -> bool:
     """Whether this encoder can be told, and has not yet heard, that the handover is off."""
-    if seen.report is None:
-        return False
+    if seen.report is None or seen.report.leading_term == update.term:
+        return False  # not to be asked, or past the frame: a newer term will win
     known = seen.report.handover
     if known is not None and known.handover_id == update.handover_id:
-        # Switched and beyond: it is too late to undo there; a newer term will.
         return known.phase not in (PeerPhase.ABORTED, PeerPhase.SWITCHED, PeerPhase.RELEASED)
     if seen.report.identity.protocol < _FENCING_PROTOCOL:
         return False
@@ -174,8 +173,9 @@ def _ended(
     *,
     phase: ChannelPhase = ChannelPhase.LIVE,
 ) -> Decision:
-    """Close the update: rolled back if the successor was on air, else aborted."""
-    rolled_back = led(update, view)
+    """Close the update: rolled back if the successor was on air, or may have been; else aborted."""
+    unknown = view.origin is None and update.frame is not None and not _is_harmless(update, view)
+    rolled_back = led(update, view) or unknown
     outcome = HandoverPhase.ROLLED_BACK if rolled_back else HandoverPhase.ABORTED
     done = to(update, outcome, now_us)
     ended = replace(
