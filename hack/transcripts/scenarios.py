@@ -215,7 +215,7 @@ def unanswered(stage: Stage) -> None:
     stage.begin(SUCCESSOR)
     for _ in range(ATTEMPTS):
         stage.lose(SUCCESSOR, "request")
-    ended(stage, Refusal.UNREACHABLE, None)
+    ended(stage, Refusal.UNREACHABLE, Refusal.ABORTED)
 
 
 def arm_lost(stage: Stage) -> None:
