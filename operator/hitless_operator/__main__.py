@@ -50,7 +50,7 @@ async def run(settings: Settings) -> None:
         client = await stack.enter_async_context(ApiClient(config))
         client.user_agent = MANAGER  # becomes the field manager of what is written
         kube = Kube(client)
-        peers = await stack.enter_async_context(Peers())
+        peers = await stack.enter_async_context(Peers(settings.call_seconds))
         announcer = await stack.enter_async_context(Announcer(kube, settings.pod_name))
         reconciler = Reconciler(
             kube=kube,

@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from hitless_wire.peers import CALL_S
+
 PREFIX = "HITLESS_"
 HttpUrl = Annotated[
     str, Field(pattern=r"^https?://[^/]"), BeforeValidator(lambda url: str(url).rstrip("/"))
@@ -47,6 +49,9 @@ class Settings(BaseModel):
     encoder_memory_request: Quantity = "256Mi"
     encoder_memory_limit: Quantity = "1Gi"
     workers: Annotated[int, Field(ge=1, le=256, description="Channels looked at at once.")] = 16
+    call_seconds: Annotated[
+        int, Field(ge=1, le=30, description="For the answer of an encoder or an origin.")
+    ] = CALL_S
     health_host: str = "0.0.0.0"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     pod_name: Annotated[str, Field(description="Reporting instance in Events.")] = "local"

@@ -32,8 +32,7 @@ from hitless_wire.codec import WireError, criteria_to_wire, reply_from_wire, rep
 from hitless_wire.ingest import ChannelReport, report_path
 
 GRPC_PORT = 7400
-CALL_DEADLINE_S = 3.0
-ORIGIN_DEADLINE_S = 3.0
+CALL_S = 3  # for an answer that takes milliseconds; a look at a channel waits no longer than this
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # a segment of a high rendition, with room
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -51,13 +50,14 @@ _log = logging.getLogger(__name__)
 
 
 class Peers:
-    """Clients of encoders and origins; an async context manager."""
+    """Clients of encoders and origins; an async context manager. call_s: for each answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, call_s: int = CALL_S) -> None:
+        self._call_s = call_s
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=ORIGIN_DEADLINE_S)
+        timeout = aiohttp.ClientTimeout(total=self._call_s)
         self._http = aiohttp.ClientSession(timeout=timeout)
         return self
 
@@ -76,7 +76,7 @@ class Peers:
 
         async def ask(channel: grpc.aio.Channel) -> EncoderReport:
             stub = EncoderServiceStub(channel)
-            response = await stub.GetReport(pb.GetReportRequest(), timeout=CALL_DEADLINE_S)
+            response = await stub.GetReport(pb.GetReportRequest(), timeout=self._call_s)
             return report_from_wire(response.report)
 
         return await _call(address, ask)
@@ -89,7 +89,7 @@ class Peers:
         address = addresses.get(order.name)
         if not address:
             return None
-        return await _call(address, lambda channel: _give(channel, order, addresses))
+        return await _call(address, lambda channel: _give(channel, order, addresses, self._call_s))
 
     async def origin_report(
         self, base_url: str, namespace: str, channel: str
@@ -143,16 +143,18 @@ async def _call(address: str, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -
         return None
 
 
-async def _give(channel: grpc.aio.Channel, order: Order, addresses: Mapping[str, str]) -> Reply:
+async def _give(
+    channel: grpc.aio.Channel, order: Order, addresses: Mapping[str, str], call_s: int
+) -> Reply:
     stub = EncoderServiceStub(channel)
     match order:
         case BindIncumbent():
             arm = pb.ArmRequest(handover_id=order.handover_id, frame=order.frame)
-            armed = await HandoverServiceStub(channel).Arm(arm, timeout=CALL_DEADLINE_S)
+            armed = await HandoverServiceStub(channel).Arm(arm, timeout=call_s)
             return reply_from_wire(armed.reply)
         case GrantTerm():
             take = pb.TakeRequest(term=order.term, from_segment=order.from_segment)
-            taken = await stub.Take(take, timeout=CALL_DEADLINE_S)
+            taken = await stub.Take(take, timeout=call_s)
             return reply_from_wire(taken.reply)
         case BeginHandover():
             begin = pb.BeginRequest(
@@ -163,15 +165,15 @@ async def _give(channel: grpc.aio.Channel, order: Order, addresses: Mapping[str,
                 criteria=criteria_to_wire(order.criteria),
                 deadline_us=order.deadline_us,
             )
-            begun = await stub.Begin(begin, timeout=CALL_DEADLINE_S)
+            begun = await stub.Begin(begin, timeout=call_s)
             return reply_from_wire(begun.reply)
         case AbortHandover():
             abort = pb.AbortRequest(
                 handover_id=order.handover_id, reason=order.reason, term=order.term
             )
-            aborted = await stub.Abort(abort, timeout=CALL_DEADLINE_S)
+            aborted = await stub.Abort(abort, timeout=call_s)
             return reply_from_wire(aborted.reply)
         case ReleaseHandover():
             release = pb.ReleaseRequest(handover_id=order.handover_id)
-            released = await stub.Release(release, timeout=CALL_DEADLINE_S)
+            released = await stub.Release(release, timeout=call_s)
             return reply_from_wire(released.reply)
