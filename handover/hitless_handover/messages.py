@@ -141,20 +141,13 @@ def _compared(ours: SyncInfo, theirs: SyncInfo) -> list[tuple[str, object, objec
         for f in fields(Timeline)
     ]
     rows.append(("fingerprint", ours.fingerprint, theirs.fingerprint))
-    rows.append(("anchor", _anchor_key(ours.anchor), _anchor_key(theirs.anchor)))
+    rows.append(("anchor", ours.anchor and ours.anchor.line, theirs.anchor and theirs.anchor.line))
     mine, other = dict(ours.init_digests), dict(theirs.init_digests)
     rows.extend(
         (f"init.{track}", mine.get(track, "no track"), other.get(track, "no track"))
         for track in sorted(mine.keys() | other.keys())
     )
     return rows
-
-
-def _anchor_key(anchor: Anchor | None) -> tuple[int, ...] | None:
-    """An anchor without the wall time of its choice, which does not move a frame."""
-    if anchor is None:
-        return None
-    return (anchor.source_ticks, anchor.source_timescale, anchor.wrap_ticks, anchor.frame)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +198,7 @@ class EncoderReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginSwitch:
-    """One change of the selected encoder, as the origin reports it."""
+    """One change of the selected encoder, or of the term it is selected under."""
 
     segment: int
     from_encoder: str

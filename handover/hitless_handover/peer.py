@@ -44,6 +44,7 @@ from hitless_handover.peer_model import (
     Peer,
     Propose,
     Pushed,
+    Reanchored,
     Release,
     Resend,
     Retire,
@@ -104,6 +105,8 @@ def _dispatch(peer: Peer, event: Event, now_us: int) -> Step:
             return _on_stamped(peer, event)
         case Pushed():
             return _on_pushed(peer, event)
+        case Reanchored():
+            return _on_reanchored(peer)
         case Tick():
             return _on_tick(peer, now_us)
         case Take():
@@ -166,6 +169,17 @@ def _on_pushed(peer: Peer, event: Pushed) -> Step:
         return Step(peer=peer)
     done = Confirmation(segment=event.segment, gap_frames=late * peer.timeline.segment_frames)
     return Step(peer=moved(peer, side, PeerPhase.SWITCHED, confirmation=done))
+
+
+def _on_reanchored(peer: Peer) -> Step:
+    """What was found interchangeable is so no longer; a frame that has passed stays."""
+    side = peer.side
+    if side is None or ORDER[side.phase] >= ORDER[PeerPhase.SWITCHED]:
+        return Step(peer=peer)
+    if ORDER[side.phase] < ORDER[PeerPhase.SYNCHRONISED] or event_has_passed(peer, side):
+        return Step(peer=peer)
+    message = f"the source of the {str(side.role).lower()} jumped: its anchor moved"
+    return give_up(peer, side, Refusal.MISMATCH, message)
 
 
 def _on_tick(peer: Peer, now_us: int) -> Step:

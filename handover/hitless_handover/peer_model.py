@@ -154,6 +154,11 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reanchored:
+    """This encoder's source jumped: its frames are others than those that were compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """The incumbent answered the successor's last call."""
 
@@ -187,7 +192,7 @@ class Reply:
 
 Call = Announce | Synchronise | Judged | Propose | Arm
 Order = Take | Begin | Abort | Release
-Event = Call | Order | Stamped | Pushed | Answered | CallFailed | Tick
+Event = Call | Order | Stamped | Pushed | Reanchored | Answered | CallFailed | Tick
 
 
 # --- effects ---

@@ -317,7 +317,7 @@ def _count_overlap(state: Selection, segment: int, encoder: str) -> tuple[Select
     for switch in state.switches:
         pair = {switch.from_encoder, switch.to_encoder}
         near = abs(segment - switch.segment) <= OVERLAP_REACH
-        other = next(iter(pair - {encoder})) if encoder in pair else None
+        other = next(iter(pair - {encoder}), None) if encoder in pair else None
         counted = switch
         if near and other is not None and fully_delivered(state, segment, other):
             overlap = switch.overlap_frames + state.rules.segment_frames
@@ -379,7 +379,7 @@ def _publish(state: Selection, slot: Slot, now_us: int) -> tuple[Selection, list
         )
     ]
     switches, count = state.switches, state.switch_count
-    if state.encoder is not None and state.encoder != best.encoder:
+    if _is_switch(state, best):
         switch = _switch(state, slot.segment, best, fallback=fallback)
         switches, count = (*switches, switch)[-SWITCHES_MAX:], count + 1
         effects.append(Switched(switch=switch))
@@ -399,11 +399,20 @@ def _publish(state: Selection, slot: Slot, now_us: int) -> tuple[Selection, list
     return state, [*effects, *dropped]
 
 
+def _is_switch(state: Selection, best: Delivery) -> bool:
+    """Another encoder, or the same one under a newer term after it had been a fallback."""
+    if state.encoder is None:
+        return False
+    led_before = state.term > 0
+    return best.encoder != state.encoder or (led_before and best.priority > state.priority)
+
+
 def _switch(state: Selection, segment: int, best: Delivery, *, fallback: bool) -> OriginSwitch:
     old = state.encoder or ""
     both = sum(
         abs(slot.segment - segment) <= OVERLAP_REACH
         and {old, best.encoder} <= {d.encoder for d in slot.complete()}
+        and old != best.encoder
         for slot in state.slots
     )
     before = segment - 1 if state.published is None else state.published

@@ -301,8 +301,20 @@ def _negotiating(
     if given_up is not None:
         return given_up
     if theirs is None and view.encoder(update.successor.name).report is not None:
+        if _is_bound(report_of(view, update.incumbent, update)):
+            return _forgotten(record, update, now_us)
         return Decision(record=record, actions=(_begin(desired, update),))
     return Decision(record=record)
+
+
+def _is_bound(ours: HandoverReport | None) -> bool:
+    return ours is not None and ours.phase in (PeerPhase.ARMED, PeerPhase.SWITCHED)
+
+
+def _forgotten(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
+    """The incumbent is bound to the frame of a successor that will not lead."""
+    message = f"{update.successor.name} restarted and forgot the handover"
+    return abort(record, update, "SuccessorRestarted", message, now_us)
 
 
 def _record_event(
@@ -357,8 +369,7 @@ def _armed(
     if theirs is not None and theirs.phase is PeerPhase.ABORTED:
         return abort(record, update, str(theirs.reason), theirs.message, now_us)
     if theirs is None and view.encoder(update.successor.name).report is not None:
-        message = f"{update.successor.name} restarted and forgot the handover"
-        return abort(record, update, "SuccessorRestarted", message, now_us)
+        return _forgotten(record, update, now_us)
     update = _confirmed(update, view)
     record = replace(record, handover=update)
     if _is_far_ahead(desired, update, view):

@@ -103,14 +103,16 @@ def selected_since(update: HandoverRecord, view: ChannelView) -> OriginSwitch | 
 
 
 def grant(desired: Desired, encoder: EncoderRecord, view: ChannelView) -> GrantTerm:
-    """The order to lead. A silent encoder is told what its downstream lacks, where that is known.
+    """The order to lead. A silent encoder is told what its downstream lacks.
 
-    Where both send all the time, the downstream has that already.
+    Of a downstream that can't be asked it is taken that it lacks all that this encoder withheld: to
+    send a segment again under its name costs nothing, not to send it costs a viewer. Where both
+    send all the time, the downstream has everything already.
     """
-    lacks = None
-    if desired.policy.criteria.mode is not HandoverMode.PRIORITY and view.origin is not None:
-        last = view.origin.last_segment
-        lacks = None if last is None else last + 1
+    if desired.policy.criteria.mode is HandoverMode.PRIORITY:
+        return GrantTerm(name=encoder.name, term=encoder.term)
+    last = None if view.origin is None else view.origin.last_segment
+    lacks = 0 if last is None else last + 1
     return GrantTerm(name=encoder.name, term=encoder.term, from_segment=lacks)
 
 

@@ -152,6 +152,11 @@ class Anchor:
     frame: int
     wall_us: int
 
+    @property
+    def line(self) -> tuple[int, int, int, int]:
+        """What says at which frame a source tick is; when it was chosen does not."""
+        return (self.source_ticks, self.source_timescale, self.wrap_ticks, self.frame)
+
 
 def frame_of_source(
     timeline: Timeline, anchor: Anchor, source_ticks: int, *, near_ticks: int

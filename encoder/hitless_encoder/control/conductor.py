@@ -25,6 +25,7 @@ from hitless_handover.peer_model import (
     Event,
     Peer,
     Pushed,
+    Reanchored,
     Reply,
     Request,
     Resend,
@@ -40,7 +41,7 @@ from hitless_handover.peer_model import (
     Tick,
 )
 from hitless_handover.peer_rules import leading_term
-from hitless_handover.timeline import Timeline
+from hitless_handover.timeline import Anchor, Timeline
 
 RETRY_AFTER_S = 0.5
 
@@ -69,6 +70,7 @@ class Conductor:
         self._pipeline: Pipeline | None = None
         self._inits: Mapping[str, bytes] = {}
         self._address = ""
+        self._anchor: Anchor | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.retired = asyncio.Event()
@@ -89,6 +91,7 @@ class Conductor:
 
     def stamp(self, segment: int) -> Lead:
         """What a segment is pushed with, or that it is withheld. From now on it can't change."""
+        self._watch_anchor()
         lead = lead_at(self._peer.schedule, segment)
         self.apply(Stamped(segment=segment))
         return lead
@@ -107,6 +110,7 @@ class Conductor:
 
     def ask(self, event: Event) -> Reply:
         """Apply an order or a call, which the machine answers."""
+        self._watch_anchor()
         reply = self.apply(event)
         assert reply is not None, f"{type(event).__name__} was not answered"
         return reply
@@ -148,6 +152,13 @@ class Conductor:
         return await self._session().wait_segment(segment, deadline_us)
 
     # --- the machine ---
+
+    def _watch_anchor(self) -> None:
+        """Tell the machine of a jump of the source before anything is agreed or given out."""
+        anchor = self._session().snapshot().anchor
+        before, self._anchor = self._anchor, anchor
+        if before is not None and anchor is not None and before.line != anchor.line:
+            self.apply(Reanchored())
 
     def apply(self, event: Event) -> Reply | None:
         """One step; effects start as tasks, in order."""

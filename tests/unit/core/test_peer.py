@@ -31,6 +31,7 @@ from hitless_handover.peer_model import (
     Peer,
     Propose,
     Pushed,
+    Reanchored,
     Release,
     Reply,
     Resend,
@@ -403,3 +404,20 @@ def test_a_late_arm_is_confirmed_with_its_overlap() -> None:
     assert armed.side.phase is PeerPhase.SWITCHED
     assert armed.side.confirmation == Confirmation(segment=event + 1, overlap_frames=120)
     assert leading_term(armed) == 0
+
+
+def test_a_source_that_jumps_ends_what_was_found_interchangeable() -> None:
+    for steps in range(2, len(STEPS) + 1):
+        jumped = machine.step(incumbent(steps), Reanchored(), NOW).peer
+        assert jumped.side is not None
+        assert (jumped.side.phase, jumped.side.reason) == (PeerPhase.ABORTED, Refusal.MISMATCH)
+        assert leading_term(jumped) == 1
+    assert machine.step(incumbent(1), Reanchored(), NOW).peer == incumbent(1), "not compared yet"
+
+
+def test_a_source_that_jumps_after_the_event_changes_nothing() -> None:
+    armed = incumbent(len(STEPS))
+    assert armed.side is not None
+    assert armed.side.frame is not None
+    past = machine.step(armed, Stamped(segment=TIMELINE.segment_of(armed.side.frame)), NOW).peer
+    assert machine.step(past, Reanchored(), NOW).peer == past
