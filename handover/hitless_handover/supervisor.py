@@ -19,7 +19,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hitless_handover import supervisor_handover as handover
-from hitless_handover.messages import EncoderReport
 from hitless_handover.supervisor_model import (
     Action,
     ChannelPhase,
@@ -38,7 +37,14 @@ from hitless_handover.supervisor_model import (
     Problem,
     ReleaseHandover,
 )
-from hitless_handover.supervisor_update import complaint_of, decided, grant, has_spare, is_gone
+from hitless_handover.supervisor_update import (
+    complaint_of,
+    decided,
+    grant,
+    has_spare,
+    is_gone,
+    is_on_air,
+)
 from hitless_handover.timeline import MICROSECONDS
 
 _NOT_TO_DELETE = (EncoderState.MISSING, EncoderState.TERMINATING)
@@ -196,7 +202,7 @@ def _tend(
     report = seen.report
     if report is not None and record.anchor is None and report.anchor is not None:
         record = replace(record, anchor=report.anchor)
-    updated, notices = _judge_active(record, view, seen, report, now_us)
+    updated, notices = _judge_active(desired, record, view, seen, now_us)
     if updated.phase is ChannelPhase.LIVE and _is_current(desired, updated):
         updated = replace(updated, problem=None)
     actions = _active_actions(desired, record, view)
@@ -244,22 +250,25 @@ def _keep_spare(
 
 
 def _judge_active(
+    desired: Desired,
     record: ChannelRecord,
     view: ChannelView,
     seen: EncoderView,
-    report: EncoderReport | None,
     now_us: int,
 ) -> tuple[ChannelRecord, tuple[Notice, ...]]:
-    """The channel's phase: live once the active encoder leads and delivers."""
+    """The channel's phase: live once the active encoder leads and is on air."""
     assert record.active is not None
+    report = seen.report
     if record.phase is ChannelPhase.LIVE:
         if seen.ready or report is not None:
             return record, ()
         problem = _problem_of(seen)
         notice = Notice(reason=problem.reason, message=problem.message, warning=True)
         return replace(record, phase=ChannelPhase.DEGRADED, problem=problem), (notice,)
-    if report is None or report.leading_term != record.active.term or not _delivers(view, report):
+    if report is None or report.leading_term != record.active.term:
         return replace(record, problem=_problem_of(seen)), ()
+    if not is_on_air(desired, record.active, view):
+        return replace(record, problem=_unheard(seen, view)), ()
     since = record.active.since_us or now_us
     live = replace(
         record,
@@ -279,11 +288,13 @@ def _refusal_of(record: ChannelRecord) -> Problem | None:
     return Problem(reason=last.reason, message=last.message)
 
 
-def _delivers(view: ChannelView, report: EncoderReport) -> bool:
-    """Segments arrive: at the origin where there is one, else the encoder's own word."""
-    if view.origin is not None:
-        return view.origin.selected_encoder == report.identity.encoder_id
-    return report.head_segment is not None
+def _unheard(seen: EncoderView, view: ChannelView) -> Problem:
+    """Why an encoder that leads does not count as on air."""
+    delivers = seen.report is not None and seen.report.head_segment is not None
+    if view.origin is None and delivers and complaint_of(seen) is None:
+        message = f"{seen.name} delivers, but the origin does not say what is on air"
+        return Problem(reason="OriginUnreachable", message=message)
+    return _problem_of(seen)
 
 
 def _problem_of(seen: EncoderView) -> Problem:

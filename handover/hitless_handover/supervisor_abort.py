@@ -33,6 +33,7 @@ from hitless_handover.supervisor_update import (
     finished,
     grant,
     is_gone,
+    is_on_air,
     report_of,
     selected_since,
     to,
@@ -154,13 +155,13 @@ def _take_back(
     """See to it that the incumbent leads under its newer term."""
     assert record.active is not None
     report = view.encoder(record.active.name).report
-    if report is not None and report.leading_term == record.active.term:
-        on_air = view.origin is None or view.origin.selected_priority >= record.active.term
-        if on_air or given_up:
-            return _ended(record, update, view, now_us)
-        return Decision(record=record)
+    leads = report is not None and report.leading_term == record.active.term
+    if leads and is_on_air(desired, record.active, view):
+        return _ended(record, update, view, now_us)
     if given_up:
         return _ended(record, update, view, now_us, phase=ChannelPhase.STARTING)
+    if leads:
+        return Decision(record=record)
     take: tuple[GrantTerm, ...] = () if report is None else (grant(desired, record.active, view),)
     return Decision(record=record, actions=take)
 
@@ -174,7 +175,7 @@ def _ended(
     phase: ChannelPhase = ChannelPhase.LIVE,
 ) -> Decision:
     """Close the update: rolled back if the successor was on air, or may have been; else aborted."""
-    unknown = view.origin is None and update.frame is not None and not _is_harmless(update, view)
+    unknown = view.origin is None and not _is_harmless(update, view)
     rolled_back = led(update, view) or unknown
     outcome = HandoverPhase.ROLLED_BACK if rolled_back else HandoverPhase.ABORTED
     done = to(update, outcome, now_us)

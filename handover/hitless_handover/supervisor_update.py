@@ -102,6 +102,22 @@ def selected_since(update: HandoverRecord, view: ChannelView) -> OriginSwitch | 
     )
 
 
+def is_on_air(desired: Desired, encoder: EncoderRecord, view: ChannelView) -> bool:
+    """Whether viewers get this encoder's output: the origin's word, where there is one.
+
+    Without an origin to ask: whether its downstream has taken a segment from it.
+    """
+    if desired.has_origin:
+        origin = view.origin
+        return (
+            origin is not None
+            and origin.selected_encoder == encoder.name
+            and origin.selected_priority >= encoder.term
+        )
+    report = view.encoder(encoder.name).report
+    return report is not None and report.head_segment is not None
+
+
 def grant(desired: Desired, encoder: EncoderRecord, view: ChannelView) -> GrantTerm:
     """The order to lead. A silent encoder is told what its downstream lacks.
 
