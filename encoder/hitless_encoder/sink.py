@@ -117,6 +117,9 @@ class Sink:
             YOUNG_SEGMENTS * line.segment_frames * line.rate_den * MICROSECONDS // line.rate_num
         )
         self._queue: deque[tuple[int, Mapping[str, bytes]]] = deque()
+        self._backlog: deque[tuple[int, Mapping[str, bytes]]] = (
+            deque()
+        )  # withheld, wanted after all
         self._filled = asyncio.Event()
         self._described = False
         self._report = SinkReport()
@@ -156,8 +159,8 @@ class Sink:
         self._filled.set()
 
     def resend(self, segments: Mapping[int, Mapping[str, bytes]]) -> None:
-        """Put segments that were withheld before all that waits; beyond the queue's bound."""
-        self._queue.extendleft(sorted(segments.items(), reverse=True))
+        """Push segments that were withheld before all that waits, and drop none of them for it."""
+        self._backlog.extend(sorted(segments.items()))
         self._filled.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -169,10 +172,10 @@ class Sink:
     async def _run(self, http: aiohttp.ClientSession) -> None:
         while True:
             await self._filled.wait()
-            if not self._queue:
+            if not self._queue and not self._backlog:
                 self._filled.clear()
                 continue
-            segment, tracks = self._queue.popleft()
+            segment, tracks = (self._backlog or self._queue).popleft()
             self._on_segment(segment)
             outcome = await self._push(http, segment, tracks)
             self._on_pushed(segment, outcome)

@@ -181,6 +181,8 @@ class HandoverReport:
 class EncoderReport:
     """What an encoder says of itself. leading_term: 0 while it is a standby.
 
+    delivered_term: the highest that its downstream took a segment with; None: it does not say.
+
     source_state: Connecting, Running or Lost. source_message: what is wrong, empty when nothing is;
     with a Running source it is about the output.
     """
@@ -194,6 +196,7 @@ class EncoderReport:
     source_message: str
     speed_percent: int
     handover: HandoverReport | None = None
+    delivered_term: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

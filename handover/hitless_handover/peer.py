@@ -21,6 +21,7 @@ from hitless_handover.leadership import (
     forget_before,
     lead_at,
     lead_from,
+    priority_of,
 )
 from hitless_handover.messages import (
     Confirmation,
@@ -160,6 +161,9 @@ def _on_stamped(peer: Peer, event: Stamped) -> Step:
 
 def _on_pushed(peer: Peer, event: Pushed) -> Step:
     """The successor has switched when the origin holds its first segment under the new term."""
+    term = priority_of(peer.schedule, event.segment)
+    if term > peer.delivered_term:
+        peer = replace(peer, delivered_term=term)
     side = peer.side
     if side is None or side.role is not Role.SUCCESSOR or side.phase is not PeerPhase.ARMED:
         return Step(peer=peer)

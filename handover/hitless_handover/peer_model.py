@@ -42,12 +42,14 @@ class Peer:
     """All that an encoder knows about leadership.
 
     head: newest segment stamped, None before the first. known_term: highest term heard of.
+    delivered_term: highest term that the downstream took a segment with.
     """
 
     identity: Identity
     timeline: Timeline
     schedule: Schedule = NEVER_LED
     known_term: int = 0
+    delivered_term: int = 0
     head: int | None = None
     retired: bool = False
     side: Side | None = None

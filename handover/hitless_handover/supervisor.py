@@ -260,9 +260,10 @@ def _judge_active(
     assert record.active is not None
     report = seen.report
     if record.phase is ChannelPhase.LIVE:
-        if seen.ready or report is not None:
+        restarted = _has_restarted(record.active, seen)
+        if not restarted and (seen.ready or report is not None):
             return record, ()
-        problem = _problem_of(seen)
+        problem = _restart_of(seen) if restarted else _problem_of(seen)
         notice = Notice(reason=problem.reason, message=problem.message, warning=True)
         return replace(record, phase=ChannelPhase.DEGRADED, problem=problem), (notice,)
     if report is None or report.leading_term != record.active.term:
@@ -274,10 +275,19 @@ def _judge_active(
         record,
         phase=ChannelPhase.LIVE,
         problem=_refusal_of(record),
-        active=replace(record.active, since_us=since),
+        active=replace(record.active, since_us=since, process=seen.process),
     )
     message = f"{record.active.name} is on air with term {record.active.term}"
     return live, (Notice(reason="OnAir", message=message),)
+
+
+def _has_restarted(active: EncoderRecord, seen: EncoderView) -> bool:
+    return bool(active.process) and bool(seen.process) and seen.process != active.process
+
+
+def _restart_of(seen: EncoderView) -> Problem:
+    message = f"{seen.name} was restarted and has forgotten its term; it is granted again"
+    return Problem(reason="EncoderRestarted", message=message)
 
 
 def _refusal_of(record: ChannelRecord) -> Problem | None:

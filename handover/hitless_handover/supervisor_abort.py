@@ -179,9 +179,11 @@ def _ended(
     rolled_back = led(update, view) or unknown
     outcome = HandoverPhase.ROLLED_BACK if rolled_back else HandoverPhase.ABORTED
     done = to(update, outcome, now_us)
+    assert record.active is not None
     ended = replace(
         finished(record, done),
         phase=phase,
+        active=replace(record.active, process=view.encoder(record.active.name).process),
         problem=Problem(reason=update.reason, message=update.message),
     )
     verb = "is on air again" if rolled_back else "stays on air"

@@ -478,6 +478,9 @@ def _holding(
     if desired.digest == update.incumbent.digest:
         message = f"the spec asks for {update.incumbent.image} again"
         return abort(record, update, "Reverted", message, now_us)
+    seen = view.encoder(update.successor.name)
+    if seen.report is not None and report_of(view, update.successor, update) is None:
+        return _forgotten(record, update, now_us)
     origin = view.origin
     if origin is not None and origin.selected_priority < update.term and _passed(origin, update):
         message = f"the origin fell back to {origin.selected_encoder} during the hold"
@@ -492,7 +495,7 @@ def _holding(
         return _overdue(
             record, update, wait_s, now_us, reason="HoldDeadline", message=message
         ) or Decision(record=record)
-    return _complete(record, update, now_us)
+    return _complete(record, update, seen, now_us)
 
 
 def _passed(origin: OriginReport, update: HandoverRecord) -> bool:
@@ -508,9 +511,11 @@ def _newest_segment(update: HandoverRecord, view: ChannelView) -> int | None:
     return None if report is None else report.head_segment
 
 
-def _complete(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
+def _complete(
+    record: ChannelRecord, update: HandoverRecord, seen: EncoderView, now_us: int
+) -> Decision:
     done = to(update, HandoverPhase.COMPLETED, now_us)
-    active = replace(update.successor, since_us=now_us)
+    active = replace(update.successor, since_us=now_us, process=seen.process)
     completed = replace(
         finished(record, done), active=active, phase=ChannelPhase.LIVE, problem=None
     )

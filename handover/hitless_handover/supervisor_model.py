@@ -61,11 +61,15 @@ class EncoderState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderView:
-    """One encoder as observed. report: None when it could not be asked, or was not."""
+    """One encoder as observed. report: None when it could not be asked, or was not.
+
+    process: another one after each restart in place; empty when the platform does not say.
+    """
 
     name: str
     state: EncoderState
     uid: str = ""
+    process: str = ""
     address: str = ""
     reason: str = ""
     message: str = ""
@@ -110,13 +114,17 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderRecord:
-    """An encoder that the record holds responsible. since_us: when it was first seen leading."""
+    """An encoder that the record holds responsible. since_us: when it was first seen leading.
+
+    process: the one that was seen leading; a later one has forgotten its term.
+    """
 
     name: str
     image: str
     digest: str
     term: int
     uid: str = ""
+    process: str = ""
     since_us: int | None = None
 
 

@@ -105,7 +105,8 @@ def selected_since(update: HandoverRecord, view: ChannelView) -> OriginSwitch | 
 def is_on_air(desired: Desired, encoder: EncoderRecord, view: ChannelView) -> bool:
     """Whether viewers get this encoder's output: the origin's word, where there is one.
 
-    Without an origin to ask: whether its downstream has taken a segment from it.
+    Without an origin to ask: whether its downstream has taken a segment of its term. An encoder of
+    protocol 1 does not say so; there any segment has to do.
     """
     if desired.has_origin:
         origin = view.origin
@@ -115,7 +116,9 @@ def is_on_air(desired: Desired, encoder: EncoderRecord, view: ChannelView) -> bo
             and origin.selected_priority >= encoder.term
         )
     report = view.encoder(encoder.name).report
-    return report is not None and report.head_segment is not None
+    if report is None or report.delivered_term is None:
+        return report is not None and report.head_segment is not None
+    return report.delivered_term >= encoder.term
 
 
 def grant(desired: Desired, encoder: EncoderRecord, view: ChannelView) -> GrantTerm:

@@ -23,6 +23,7 @@ def encoder_view(pod: Document) -> EncoderView:
         name=pod["metadata"]["name"],
         state=state,
         uid=pod["metadata"]["uid"],
+        process=str(_container_status(pod).get("containerID") or ""),
         address=_address(pod),
         reason=reason,
         message=" ".join(message.split())[:MESSAGE_MAX],

@@ -116,6 +116,7 @@ def _encoder_status(encoder: EncoderRecord) -> EncoderStatus:
         digest=encoder.digest,
         term=encoder.term,
         uid=encoder.uid or None,
+        container_id=encoder.process or None,
         since=_maybe_time(encoder.since_us),
     )
 
@@ -127,6 +128,7 @@ def _encoder_record(status: EncoderStatus) -> EncoderRecord:
         digest=status.digest,
         term=status.term,
         uid=status.uid or "",
+        process=status.container_id or "",
         since_us=_maybe_us(status.since),
     )
 

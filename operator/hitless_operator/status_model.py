@@ -37,6 +37,9 @@ class EncoderStatus(StatusModel):
     digest: Annotated[str, Field(description="Digest of image and settings it was made from.")]
     term: Annotated[int, Field(description="Term it leads with; the higher term wins.")]
     uid: Annotated[str | None, Field(description="UID of the pod, once seen.")] = None
+    container_id: Annotated[
+        str | None, Field(description="Container that was seen leading; a later one has forgotten.")
+    ] = None
     since: Annotated[Moment | None, Field(description="On air since.")] = None
 
 

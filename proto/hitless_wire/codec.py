@@ -272,6 +272,7 @@ def report_to_wire(report: EncoderReport) -> pb.EncoderReport:
         source_message=report.source_message,
         speed_percent=report.speed_percent,
         handover=None if report.handover is None else handover_report_to_wire(report.handover),
+        delivered_term=report.delivered_term,
     )
 
 
@@ -287,6 +288,7 @@ def report_from_wire(wire: pb.EncoderReport) -> EncoderReport:
         source_message=wire.source_message,
         speed_percent=wire.speed_percent,
         handover=(handover_report_from_wire(wire.handover) if wire.HasField("handover") else None),
+        delivered_term=wire.delivered_term if wire.HasField("delivered_term") else None,
     )
 
 

@@ -72,6 +72,7 @@ def seen(seat: Seat, host: str, now_s: float) -> EncoderView:
     return EncoderView(
         name=seat.name,
         uid=seat.uid,
+        process=str(seat.starts),
         state=state,
         reason=reason,
         message=message,

@@ -133,6 +133,7 @@ class Conductor:
             source_message=seen.failure or seen.source_message or seen.push_message,
             speed_percent=seen.speed_percent,
             handover=machine.report(self._peer),
+            delivered_term=self._peer.delivered_term,
         )
 
     def sync(self) -> SyncInfo:

@@ -485,6 +485,7 @@ class EncoderReport(_message.Message):
     SOURCE_MESSAGE_FIELD_NUMBER: _builtins.int
     SPEED_PERCENT_FIELD_NUMBER: _builtins.int
     HANDOVER_FIELD_NUMBER: _builtins.int
+    DELIVERED_TERM_FIELD_NUMBER: _builtins.int
     leading_term: _builtins.int
     """0: standby."""
     head_segment: _builtins.int
@@ -495,6 +496,8 @@ class EncoderReport(_message.Message):
     source_message: _builtins.str
     speed_percent: _builtins.int
     """Media time encoded per wall time, percent; 100 keeps up exactly."""
+    delivered_term: _builtins.int
+    """Since protocol version 2. The highest that its downstream took a segment with."""
     @_builtins.property
     def identity(self) -> Global___Identity: ...
     @_builtins.property
@@ -513,19 +516,24 @@ class EncoderReport(_message.Message):
         source_message: _builtins.str = ...,
         speed_percent: _builtins.int = ...,
         handover: Global___HandoverReport | None = ...,
+        delivered_term: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_anchor", b"_anchor", "_handover", b"_handover", "_head_segment", b"_head_segment", "anchor", b"anchor", "handover", b"handover", "head_segment", b"head_segment", "identity", b"identity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_anchor", b"_anchor", "_delivered_term", b"_delivered_term", "_handover", b"_handover", "_head_segment", b"_head_segment", "anchor", b"anchor", "delivered_term", b"delivered_term", "handover", b"handover", "head_segment", b"head_segment", "identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_anchor", b"_anchor", "_handover", b"_handover", "_head_segment", b"_head_segment", "anchor", b"anchor", "current_frame", b"current_frame", "handover", b"handover", "head_segment", b"head_segment", "identity", b"identity", "leading_term", b"leading_term", "source_message", b"source_message", "source_state", b"source_state", "speed_percent", b"speed_percent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_anchor", b"_anchor", "_delivered_term", b"_delivered_term", "_handover", b"_handover", "_head_segment", b"_head_segment", "anchor", b"anchor", "current_frame", b"current_frame", "delivered_term", b"delivered_term", "handover", b"handover", "head_segment", b"head_segment", "identity", b"identity", "leading_term", b"leading_term", "source_message", b"source_message", "source_state", b"source_state", "speed_percent", b"speed_percent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__anchor: _TypeAlias = _typing.Literal["anchor"]  # noqa: Y015
     _WhichOneofArgType__anchor: _TypeAlias = _typing.Literal["_anchor", b"_anchor"]  # noqa: Y015
+    _WhichOneofReturnType__delivered_term: _TypeAlias = _typing.Literal["delivered_term"]  # noqa: Y015
+    _WhichOneofArgType__delivered_term: _TypeAlias = _typing.Literal["_delivered_term", b"_delivered_term"]  # noqa: Y015
     _WhichOneofReturnType__handover: _TypeAlias = _typing.Literal["handover"]  # noqa: Y015
     _WhichOneofArgType__handover: _TypeAlias = _typing.Literal["_handover", b"_handover"]  # noqa: Y015
     _WhichOneofReturnType__head_segment: _TypeAlias = _typing.Literal["head_segment"]  # noqa: Y015
     _WhichOneofArgType__head_segment: _TypeAlias = _typing.Literal["_head_segment", b"_head_segment"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__anchor) -> _WhichOneofReturnType__anchor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delivered_term) -> _WhichOneofReturnType__delivered_term | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__handover) -> _WhichOneofReturnType__handover | None: ...
     @_typing.overload

@@ -178,6 +178,7 @@ class World:
             source_message=self.complaint[1],
             speed_percent=150,
             handover=machine.report(peer),
+            delivered_term=peer.delivered_term,
         )
 
     def origin(self) -> OriginReport | None:

@@ -50,6 +50,7 @@ def encoder(term: int, *, image: str = IMAGE) -> EncoderRecord:
         digest=f"digest-{term}",
         term=term,
         uid=f"uid-{term}",
+        process=f"containerd://{term}",
         since_us=1_795_388_861_234_567 + term,
     )
 

@@ -1,0 +1,74 @@
+"""Bugs in the origin's rule."""
+
+from __future__ import annotations
+
+from hitless_sim.mutant_list.mutant import CORE, Mutant
+
+ORIGIN: tuple[Mutant, ...] = (
+    Mutant(
+        "lower-term-preferred",
+        f"{CORE}.selection",
+        "        key=lambda d: (d.priority, d.encoder",
+        "        key=lambda d: (-d.priority, d.encoder",
+        "the stale encoder wins",
+    ),
+    Mutant(
+        "incomplete-published",
+        f"{CORE}.selection",
+        "        return tuple(d for d in self.deliveries if d.complete_us is not None)",
+        (
+            "        return tuple(replace(d, complete_us=d.complete_us or 0) for d in "
+            "self.deliveries)"
+        ),
+        "a track is missing",
+    ),
+    Mutant(
+        "never-falls-back",
+        f"{CORE}.selection",
+        "    return min(known) + state.rules.deadline_us",
+        "    return min(known) + 50 * state.rules.deadline_us",
+        "viewers wait for an encoder that is dead",
+    ),
+    Mutant(
+        "gives-up-early",
+        f"{CORE}.selection",
+        "    return min(known) + state.rules.deadline_us",
+        "    return min(known)",
+        "nobody gets the time to deliver",
+    ),
+    Mutant(
+        "decided-twice",
+        f"{CORE}.selection",
+        ("        last=slot.segment,\n        term=term,"),
+        ("        last=slot.segment - 1,\n        term=term,"),
+        "a segment is published again",
+    ),
+    Mutant(
+        "fallback-uncounted",
+        f"{CORE}.selection",
+        "    fallback = best.priority < state.term",
+        "    fallback = best.priority < 0",
+        "nobody is told of a fallback",
+    ),
+    Mutant(
+        "gap-over-a-delivery",
+        f"{CORE}.selection",
+        "_record_gap(state, state.last + 1, slot.segment - 1)",
+        "_record_gap(state, state.last + 1, slot.segment)",
+        "what has arrived is given up",
+    ),
+    Mutant(
+        "term-falls",
+        f"{CORE}.selection",
+        "    term = max(state.term, best.priority)",
+        "    term = best.priority",
+        "after a fallback the lower term counts",
+    ),
+    Mutant(
+        "gap-told-wrong",
+        f"{CORE}.selection",
+        "        gap_frames=(segment - before - 1) * state.rules.segment_frames,",
+        "        gap_frames=(segment - before) * state.rules.segment_frames,",
+        "the report of a switch",
+    ),
+)

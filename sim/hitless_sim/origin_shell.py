@@ -1,0 +1,256 @@
+"""The origin of the simulated world: the real selection, and what is on its disk.
+
+Mirrors hitless_origin's channel.py and recovery.py: a push is judged before the core hears of it; a
+restarted origin goes on with what it had decided and decides again over the undecided pushes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from hitless_handover import selection
+from hitless_handover.messages import OriginReport
+from hitless_handover.selection import Admission, Effect, RefusalReason, Selection, Slot
+from hitless_sim.clockwork import Process
+from hitless_sim.facts import Delivered, Gap, Published
+from hitless_sim.scenario import TIMELINE
+
+if TYPE_CHECKING:
+    from hitless_sim.network import Call
+    from hitless_sim.pipeline import Content
+    from hitless_sim.world import World
+
+ORIGIN = "origin"
+ORIGIN_DISTANCE_US = 4_000
+TRACKS = ("a", "v")
+HELD_MAX = 400  # tracks, before the oldest are looked for and forgotten
+RULES = selection.Rules(
+    tracks=frozenset(TRACKS),
+    segment_frames=TIMELINE.segment_frames,
+    deadline_us=selection.publish_deadline_us(TIMELINE),
+)
+
+
+class Status(IntEnum):
+    """What an answer means for the sender, the worst last."""
+
+    STORED = 0
+    RETRY = 1
+    REFUSED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Tracks of one segment. content stands for their bytes, fingerprint for the description."""
+
+    name: str
+    instance: str
+    segment: int
+    tracks: tuple[str, ...]
+    priority: int
+    content: Content
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What an encoder pushed of a track, to know a resend."""
+
+    content: Content
+    priority: int
+
+
+class Origin(Process):
+    """One origin process with one channel.
+
+    blind: the downstream is not ours and knows no priorities; it stays with the encoder that it has
+    until that one fails to deliver.
+    """
+
+    __slots__ = (
+        "_blind",
+        "_held",
+        "_wake_us",
+        "_world",
+        "fingerprint",
+        "known",
+        "published",
+        "state",
+    )
+
+    def __init__(self, world: World, *, blind: bool) -> None:
+        super().__init__(ORIGIN, ORIGIN_DISTANCE_US)
+        self._world = world
+        self._blind = blind
+        self._held: dict[tuple[int, str, str], _Held] = {}
+        self._wake_us: int | None = None
+        self.state = Selection(rules=RULES)
+        self.fingerprint = ""
+        self.known = False
+        self.published: list[tuple[int, str, int]] = []  # segment, encoder, priority; newest last
+
+    # --- calls ---
+
+    def on_push(self, push: Push, call: Call) -> None:
+        """An encoder pushes tracks of a segment."""
+        self._world.network.answer(call, self._take_all(push))
+
+    def on_report(self, _: None, call: Call) -> None:
+        """What the origin says of the channel."""
+        self._world.network.answer(call, self.report() if self.known else None)
+
+    def report(self) -> OriginReport:
+        """As GET of the channel's report has it."""
+        state = self.state
+        return OriginReport(
+            last_segment=state.published,
+            selected_encoder=state.encoder,
+            selected_priority=state.priority,
+            fallbacks=state.fallbacks,
+            gaps=state.gaps,
+            switches=state.switches,
+        )
+
+    # --- pushes ---
+
+    def _take_all(self, push: Push) -> Status:
+        self.known = True
+        if not self.fingerprint:
+            self.fingerprint = push.fingerprint
+        elif self.fingerprint != push.fingerprint and not self._blind:
+            return Status.REFUSED
+        worst = Status.STORED
+        for track in push.tracks:
+            worst = max(worst, self._take(push, track))
+        return worst
+
+    def _take(self, push: Push, track: str) -> Status:
+        place = (push.segment, push.name, track)
+        held = self._held.get(place)
+        if held is not None:
+            if held.content != push.content:
+                return Status.REFUSED
+            if push.priority <= held.priority:
+                return Status.STORED
+        admission = selection.admission(self.state, push.segment)
+        if admission is Admission.GONE:
+            return Status.REFUSED
+        if admission is Admission.TOO_FAR:
+            return Status.RETRY
+        self._held[place] = _Held(push.content, push.priority)
+        self._tell_delivered(push)
+        effects = self._feed(self._arrived(place, push.priority))
+        for effect in effects:
+            if isinstance(effect, selection.Refused) and (
+                (effect.segment, effect.encoder) == (push.segment, push.name)
+            ):
+                return Status.REFUSED if effect.reason is RefusalReason.GONE else Status.RETRY
+        return Status.STORED
+
+    def _arrived(self, place: tuple[int, str, str], priority: int) -> selection.Arrived:
+        segment, name, track = place
+        if self._blind:
+            priority = 1 if self.state.encoder in {name, None} else 0
+        return selection.Arrived(segment=segment, track=track, encoder=name, priority=priority)
+
+    def _tell_delivered(self, push: Push) -> None:
+        """Tell the checkers once the last track is there."""
+        priority = push.priority
+        for track in TRACKS:
+            held = self._held.get((push.segment, push.name, track))
+            if held is None:
+                return
+            priority = min(priority, held.priority)
+        world = self._world
+        world.say(
+            Delivered(
+                at_us=world.clock.now_us,
+                name=push.name,
+                instance=push.instance,
+                segment=push.segment,
+                priority=priority,
+            )
+        )
+
+    # --- the core ---
+
+    def _feed(self, event: selection.Event) -> tuple[Effect, ...]:
+        world = self._world
+        result = selection.step(self.state, event, world.clock.now_us)
+        self.state = result.state
+        if result.wake_at_us != self._wake_us:
+            self._wake_us = result.wake_at_us
+            if self._wake_us is not None:
+                world.clock.at(self._wake_us, self, self._tick, self._wake_us)
+        for effect in result.effects:
+            self._carry_out(effect)
+        return result.effects
+
+    def _tick(self, wake_us: int) -> None:
+        if wake_us == self._wake_us:
+            self._wake_us = None
+            self._feed(selection.Tick())
+
+    def _carry_out(self, effect: Effect) -> None:
+        world = self._world
+        match effect:
+            case selection.Publish():
+                self._publish(effect)
+            case selection.RecordGap(first=first, last=last):
+                world.say(Gap(at_us=world.clock.now_us, first=first, last=last))
+            case selection.Refused(segment=segment, encoder=name):
+                for track in TRACKS:
+                    self._held.pop((segment, name, track), None)
+            case _:
+                return
+
+    def _publish(self, effect: selection.Publish) -> None:
+        world, priority, fallback = self._world, effect.priority, effect.fallback
+        if self._blind:
+            priority = self._claimed(effect.segment, effect.encoder)
+            fallback = False
+        self.published.append((effect.segment, effect.encoder, priority))
+        world.say(
+            Published(
+                at_us=world.clock.now_us,
+                segment=effect.segment,
+                name=effect.encoder,
+                priority=priority,
+                fallback=fallback,
+            )
+        )
+        if len(self._held) > HELD_MAX:
+            old = effect.segment - selection.HISTORY_MAX
+            for place in [place for place in self._held if place[0] <= old]:
+                del self._held[place]
+
+    def _claimed(self, segment: int, name: str) -> int:
+        rows = [self._held.get((segment, name, track)) for track in TRACKS]
+        return min((row.priority for row in rows if row is not None), default=0)
+
+    # --- a restart ---
+
+    def restarted(self) -> Origin:
+        """The process after this one, from what is on the disk; `resume` when it is registered."""
+        state = self.state
+        after = Origin(self._world, blind=self._blind)
+        after.known, after.fingerprint = self.known, self.fingerprint
+        after.published = self.published
+        now_us = self._world.clock.now_us
+        numbers = [row[0] for row in self.published[-selection.HISTORY_MAX :]]
+        after.state = replace(
+            state,
+            slots=tuple(Slot(segment=number, touched_us=now_us) for number in numbers),
+            published=numbers[-1] if numbers else None,
+            advanced_us=now_us,
+        )
+        last = -1 if state.last is None else state.last
+        after._held = {place: held for place, held in self._held.items() if place[0] > last}
+        return after
+
+    def resume(self) -> None:
+        """Decide again over what was pushed and not decided."""
+        for place in sorted(self._held):
+            self._feed(self._arrived(place, self._held[place].priority))

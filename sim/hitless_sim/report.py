@@ -1,0 +1,73 @@
+"""What the command line says of runs: failures made small, replays, saved plans."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hitless_sim import runner
+from hitless_sim.plan import Plan, describe, plan_of, plan_to_json
+
+COMMAND = "python -m hitless_sim"
+
+
+def say(*lines: str) -> None:
+    """Print."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+def say_failed(tally: runner.Tally, *, keep_going: bool) -> None:
+    """Every failed seed in a line, then the first in full: what went wrong, shrunk, its trace."""
+    if keep_going:
+        say(*(f"seed {seed}: {failure}" for seed, failure in tally.failed), "")
+    seed, failure = tally.failed[0]
+    plan = plan_of(seed)
+    say(f"FAILED: seed {seed}: {failure}", "", "The plan:", *_indented(describe(plan)), "")
+    _say_small(plan, failure)
+    say("", f"Replay it with: {COMMAND} replay {seed} [--trace]")
+
+
+def _say_small(plan: Plan, failure: runner.Failure) -> None:
+    small = runner.shrunk(plan, failure)
+    result = runner.replay(small)
+    say("It also fails with no more than this:", *_indented(describe(small)), "")
+    if result.failure is not None:
+        say(f"there: {result.failure}")
+    say(f"The last {len(result.tail)} lines of its trace:", *_indented(list(result.tail)))
+    if failure.traceback:
+        say("", failure.traceback)
+
+
+def replay(plan: Plan, *, trace: bool, smaller: bool) -> int:
+    """Run a plan and say what came of it."""
+    say(*describe(plan))
+    result = runner.replay(plan, show=say if trace else None)
+    say(f"trace digest: {result.digest}")
+    if result.failure is None:
+        say("nothing is wrong")
+        return 0
+    say(f"FAILED: {result.failure}")
+    if smaller:
+        _say_small(plan, result.failure)
+    elif not trace:
+        say(f"The last {len(result.tail)} lines of its trace:", *_indented(list(result.tail)))
+        if result.failure.traceback:
+            say("", result.failure.traceback)
+    return 1
+
+
+def save(seed: int, path: Path) -> int:
+    """Write the seed's plan, shrunk if it fails."""
+    plan = plan_of(seed)
+    failure = runner.judge(plan)
+    if failure is not None:
+        plan = runner.shrunk(plan, failure)
+        say(f"seed {seed}: {failure}")
+    path.write_text(plan_to_json(plan))
+    say(f"{path}:", *_indented(describe(plan)))
+    return 0
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
