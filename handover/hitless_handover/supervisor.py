@@ -119,10 +119,12 @@ def _is_lost(active: EncoderRecord, seen: EncoderView) -> bool:
 def _is_hopeless(desired: Desired, record: ChannelRecord, now_us: int) -> bool:
     """It is not on air and the user has asked for another: nobody to hand over from.
 
+    Not for one that was refused: the proven one may come back.
+
     It is deleted when the other one is on air, so that a wrong guess costs nothing.
     """
     assert record.active is not None
-    if desired.digest == record.active.digest:
+    if desired.digest in (record.active.digest, record.refused_digest):
         return False
     since_us = record.active.since_us
     if since_us is None:
@@ -269,7 +271,7 @@ def _judge_active(
     if report is None or report.leading_term != record.active.term:
         return replace(record, problem=_problem_of(seen)), ()
     if not is_on_air(desired, record.active, view):
-        return replace(record, problem=_unheard(seen, view)), ()
+        return replace(record, problem=_unheard(desired, seen, view)), ()
     since = record.active.since_us or now_us
     live = replace(
         record,
@@ -298,10 +300,10 @@ def _refusal_of(record: ChannelRecord) -> Problem | None:
     return Problem(reason=last.reason, message=last.message)
 
 
-def _unheard(seen: EncoderView, view: ChannelView) -> Problem:
+def _unheard(desired: Desired, seen: EncoderView, view: ChannelView) -> Problem:
     """Why an encoder that leads does not count as on air."""
     delivers = seen.report is not None and seen.report.head_segment is not None
-    if view.origin is None and delivers and complaint_of(seen) is None:
+    if desired.has_origin and view.origin is None and delivers and complaint_of(seen) is None:
         message = f"{seen.name} delivers, but the origin does not say what is on air"
         return Problem(reason="OriginUnreachable", message=message)
     return _problem_of(seen)

@@ -215,6 +215,14 @@ class Story:
         """Whether a process of this encoder encodes."""
         return any(run.name == name and run.ended_us is None for run in self.runs.values())
 
+    def stands(self, name: str) -> bool:
+        """Whether a process of this encoder encodes in a pod that nobody has deleted."""
+        return any(
+            run.name == name and run.ended_us is None and self.pods[run.uid].deleted_us is None
+            for run in self.runs.values()
+            if run.uid in self.pods
+        )
+
     def ran_since(self, name: str, since_us: int) -> bool:
         """Whether a process of this encoder encoded at or after a time."""
         return any(

@@ -17,7 +17,8 @@ class UserIsHeard(Checker):
 
     None is begun while he has paused them, for a version that he does not ask for, or that was
     refused; none begins to negotiate when he asks for another version by then; none is Completed
-    that he called off.
+    that he called off. Nor does such a version replace an encoder that led and runs without any
+    update.
     """
 
     invariant = "I16"
@@ -26,7 +27,10 @@ class UserIsHeard(Checker):
     def _see(self, fact: Fact) -> None:
         assert isinstance(fact, Stored)
         wanted, update = self.story.desired, fact.record.handover
-        if wanted is None or update is None:
+        if wanted is None:
+            return
+        self._see_active(fact, wanted)
+        if update is None:
             return
         earlier = handovers(self.story.record).get(update.handover_id)
         if earlier is None:
@@ -35,6 +39,24 @@ class UserIsHeard(Checker):
             complaint = None if update.phase is earlier.phase else _went_on(wanted, update)
         if complaint is not None:
             raise self.object(fact, f"{update.handover_id} {complaint}")
+
+    def _see_active(self, fact: Stored, wanted: Desired) -> None:
+        before, active = self.story.record, fact.record.active
+        if before.active is None or active is None or active.digest == before.active.digest:
+            return
+        led = before.active.since_us is not None
+        update = fact.record.handover
+        if (
+            not led
+            or not self.story.stands(before.active.name)
+            or (update is not None and update.successor.name == active.name)
+        ):
+            return
+        if wanted.paused:
+            raise self.object(fact, f"{active.name} replaces {before.active.name} while paused")
+        if before.refused_digest == active.digest:
+            message = f"{active.name} replaces {before.active.name} with what was refused"
+            raise self.object(fact, message)
 
 
 def _begun(wanted: Desired, update: HandoverRecord, before: ChannelRecord) -> str | None:
