@@ -244,15 +244,16 @@ class Sink:
             "Content-Type": "application/json" if path[-1].endswith(".json") else "video/mp4",
         }
         url = self._channel.url(*path)
+        where = self._channel.url(path[0])  # without the segment: it ends up in the CR status
         try:
             async with http.put(url, data=body, headers=headers) as answer:
                 status = judge_status(answer.status)
                 if status in (_Status.REFUSED, _Status.RETRY):
                     text = (await answer.text(errors="replace"))[:_ERROR_TEXT_MAX].strip()
-                    self._complain(f"PUT {url}: {answer.status} {text}")
+                    self._complain(f"PUT {where}: {answer.status} {text}")
                 return status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._complain(f"PUT {url}: {type(error).__name__} {error}")
+            self._complain(f"PUT {where}: {type(error).__name__} {error}")
             return _Status.RETRY
 
     def _complain(self, message: str) -> None:

@@ -80,6 +80,8 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
         if has_spare(record, view):
             return _spare_takes_over(record, view, now_us, "is gone")
         return _replace_lost(desired, record, view, now_us)
+    if _has_restarted(record.active, active) and has_spare(record, view):
+        return _spare_takes_over(record, view, now_us, "was restarted")
     if record.phase is ChannelPhase.DEGRADED and _spare_carries(record, view):
         return _spare_takes_over(record, view, now_us, "does not deliver")
     if _is_hopeless(desired, record, now_us):
@@ -131,6 +133,9 @@ def _is_hopeless(desired: Desired, record: ChannelRecord, now_us: int) -> bool:
         return True
     if record.phase is ChannelPhase.DEGRADED:
         return not desired.paused
+    last = record.handover
+    if last is not None and last.finished_us is not None:
+        since_us = max(since_us, last.finished_us)  # since then it is to lead again
     start_us = desired.policy.start_s * MICROSECONDS
     return record.phase is ChannelPhase.STARTING and now_us >= since_us + start_us
 

@@ -68,7 +68,9 @@ def aborting(
     patience_us = desired.policy.confirm_s * MICROSECONDS
     late = now_us >= update.phase_since_us + patience_us
     if is_gone(update.incumbent, view.encoder(update.incumbent.name)):
-        return _ended(record, update, view, now_us)  # the channel's loss is dealt with next
+        return _ended(
+            desired, record, update, view, now_us
+        )  # the channel's loss is dealt with next
     if record.active.term > update.term:
         given_up = now_us >= update.phase_since_us + 2 * patience_us
         return _take_back(desired, record, update, view, now_us, given_up=given_up)
@@ -80,7 +82,7 @@ def aborting(
         return Decision(record=record)
     if _keeps_its_term(update, view) and not led(update, view):
         if _is_harmless(update, view):
-            return _ended(record, update, view, now_us)
+            return _ended(desired, record, update, view, now_us)
         if not late and not is_gone(update.successor, view.encoder(update.successor.name)):
             return Decision(record=record)  # it may still answer
     term = record.term + 1
@@ -157,9 +159,9 @@ def _take_back(
     report = view.encoder(record.active.name).report
     leads = report is not None and report.leading_term == record.active.term
     if leads and is_on_air(desired, record.active, view):
-        return _ended(record, update, view, now_us)
+        return _ended(desired, record, update, view, now_us)
     if given_up:
-        return _ended(record, update, view, now_us, phase=ChannelPhase.STARTING)
+        return _ended(desired, record, update, view, now_us)
     if leads:
         return Decision(record=record)
     take: tuple[GrantTerm, ...] = () if report is None else (grant(desired, record.active, view),)
@@ -167,25 +169,29 @@ def _take_back(
 
 
 def _ended(
+    desired: Desired,
     record: ChannelRecord,
     update: HandoverRecord,
     view: ChannelView,
     now_us: int,
-    *,
-    phase: ChannelPhase = ChannelPhase.LIVE,
 ) -> Decision:
-    """Close the update: rolled back if the successor was on air, or may have been; else aborted."""
-    unknown = view.origin is None and not _is_harmless(update, view)
+    """Close the update: rolled back if the successor was on air, or may be; else aborted.
+
+    The channel is live again only with the incumbent on air: the successor may be its fallback.
+    """
+    assert record.active is not None
+    stopped = record.active.term > update.term and view.origin is not None
+    unknown = not stopped and not _is_harmless(update, view)
     rolled_back = led(update, view) or unknown
+    on_air = is_on_air(desired, record.active, view)
     outcome = HandoverPhase.ROLLED_BACK if rolled_back else HandoverPhase.ABORTED
     done = to(update, outcome, now_us)
-    assert record.active is not None
     ended = replace(
         finished(record, done),
-        phase=phase,
+        phase=ChannelPhase.LIVE if on_air else ChannelPhase.STARTING,
         active=replace(record.active, process=view.encoder(record.active.name).process),
         problem=Problem(reason=update.reason, message=update.message),
     )
-    verb = "is on air again" if rolled_back else "stays on air"
+    verb = "stays on air" if on_air and not rolled_back else "takes over again"
     message = f"{update.incumbent.name} {verb}. {update.reason}: {update.message}"
     return decided(ended, Notice(reason=f"Handover{outcome}", message=message, warning=True))
