@@ -77,13 +77,15 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
         return handover.advance(desired, record, view, now_us)
     active = view.encoder(record.active.name)
     if _is_lost(record.active, active):
-        if has_spare(record, view):
-            return _spare_takes_over(record, view, now_us, "is gone")
+        heir = record.spare if has_spare(record, view) else _warm_successor(desired, record, view)
+        if heir is not None:
+            return _take_over(record, view, heir, now_us, "is gone")
         return _replace_lost(desired, record, view, now_us)
-    if _has_restarted(record.active, active) and has_spare(record, view):
-        return _spare_takes_over(record, view, now_us, "was restarted")
-    if record.phase is ChannelPhase.DEGRADED and _spare_carries(record, view):
-        return _spare_takes_over(record, view, now_us, "does not deliver")
+    if record.spare is not None and has_spare(record, view):
+        if _has_restarted(record.active, active):
+            return _take_over(record, view, record.spare, now_us, "was restarted")
+        if record.phase is ChannelPhase.DEGRADED and _carries(record.spare, view):
+            return _take_over(record, view, record.spare, now_us, "does not deliver")
     if _is_hopeless(desired, record, now_us):
         return _first_encoder(desired, record, view, now_us)
     if record.phase is ChannelPhase.LIVE and _wants_update(desired, record):
@@ -157,30 +159,40 @@ def _replace_lost(
     )
 
 
-def _spare_carries(record: ChannelRecord, view: ChannelView) -> bool:
+def _carries(spare: EncoderRecord, view: ChannelView) -> bool:
     """The spare is on air already by the origin's fallback, or nobody can say."""
-    if record.spare is None or not has_spare(record, view):
-        return False
-    return view.origin is None or view.origin.selected_encoder == record.spare.name
+    return view.origin is None or view.origin.selected_encoder == spare.name
 
 
-def _spare_takes_over(record: ChannelRecord, view: ChannelView, now_us: int, why: str) -> Decision:
-    """The spare leads under a newer term: the lost one may still be sending somewhere."""
+def _warm_successor(
+    desired: Desired, record: ChannelRecord, view: ChannelView
+) -> EncoderRecord | None:
+    """The successor of an update that was called off, where it is what would be started now."""
+    last = record.handover
+    if last is None or last.successor.digest != desired.digest:
+        return None
+    seen = view.encoder(last.successor.name)
+    runs = seen.state is EncoderState.RUNNING and not is_gone(last.successor, seen)
+    return last.successor if runs else None
+
+
+def _take_over(
+    record: ChannelRecord, view: ChannelView, heir: EncoderRecord, now_us: int, why: str
+) -> Decision:
+    """One that stands by leads under a newer term: the lost one may still be sending somewhere."""
     assert record.active is not None
-    assert record.spare is not None
     term = record.term + 1
-    message = f"Encoder {record.active.name} {why}; spare {record.spare.name} takes over"
+    message = f"Encoder {record.active.name} {why}; {heir.name} takes over"
+    uid = view.encoder(heir.name).uid
     promoted = replace(
         record,
         term=term,
-        active=replace(
-            record.spare, term=term, uid=view.encoder(record.spare.name).uid, since_us=now_us
-        ),
-        spare=None,
+        active=replace(heir, term=term, uid=uid, since_us=now_us),
+        spare=None if heir == record.spare else record.spare,
         phase=ChannelPhase.STARTING,
         problem=Problem(reason="EncoderLost", message=message),
     )
-    return decided(promoted, Notice(reason="SpareTookOver", message=message, warning=True))
+    return decided(promoted, Notice(reason="StandbyTookOver", message=message, warning=True))
 
 
 def _wants_update(desired: Desired, record: ChannelRecord) -> bool:

@@ -180,7 +180,7 @@ def _ended(
     The channel is live again only with the incumbent on air: the successor may be its fallback.
     """
     assert record.active is not None
-    stopped = record.active.term > update.term and view.origin is not None
+    stopped = view.origin is not None and view.origin.selected_priority > update.term
     unknown = not stopped and not _is_harmless(update, view)
     rolled_back = led(update, view) or unknown
     on_air = is_on_air(desired, record.active, view)

@@ -85,6 +85,7 @@ def _scenario(rng: random.Random) -> Scenario:
         negotiate_s=15,
         confirm_s=8,
         heal_us=_span(rng, HEAL_US[0] / SECOND_US, HEAL_US[1] / SECOND_US),
+        rounds_max=rng.choice((5, 5, 5, 1)),
     )
 
 

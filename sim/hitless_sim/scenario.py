@@ -58,6 +58,7 @@ class Scenario:
     negotiate_s: int
     confirm_s: int
     heal_us: int
+    rounds_max: int = 5
 
     def image(self, name: str) -> Image:
         """The image of that name."""
@@ -70,6 +71,7 @@ class Scenario:
             verify_segments=self.verify_segments,
             psnr_min_db=26,
             mode=self.mode,
+            rounds_max=self.rounds_max,
         )
         return Desired(
             generation=1,

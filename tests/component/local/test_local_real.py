@@ -76,8 +76,8 @@ async def test_hot_spare_takes_over_from_a_killed_encoder_without_a_lost_segment
         (pid,) = [p for p in run.encoder_pids() if '"encoderId":"demo-1"' in environment(p)]
         before = (await run.report())["lastSegment"]
         os.kill(pid, signal.SIGKILL)
-        took_over = await run.until_notice("SpareTookOver")
-        assert "demo-1 is gone; spare demo-2 takes over" in took_over["message"]
+        took_over = await run.until_notice("StandbyTookOver")
+        assert "demo-1 is gone; demo-2 takes over" in took_over["message"]
         await run.until_notice("OnAir", 2)
         await until_delivering(run, "demo-4")  # 3 is the term that the spare leads with
         report = await run.report()
