@@ -4,12 +4,13 @@
 #   NODES            how many nodes the cluster has
 #   BASE             the image ours stand on, e.g. python:3.11-slim-bookworm
 #   KIND_NODE_IMAGE  the node image for kind
+#   SEEDS            how many worlds `make sim` runs; SEED=7 runs that one
 #   HITLESS_CACHE    where tools and images are kept (~/.cache/hitless)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test unit component e2e demo images cluster-up cluster-down \
-	generate lock clean distclean
+.PHONY: help setup check test unit sim sim-mutants component e2e demo images cluster-up \
+	cluster-down generate lock clean distclean
 
 PYTHON3 := .venv/bin/python
 CLUSTER_PY := $(PYTHON3) hack/cluster/cluster.py
@@ -33,10 +34,17 @@ check: setup ## format, lint, types, import contract, generated files, chart
 	.venv/bin/buf breaking proto --against tests/fixtures/transcripts/v1/handover.binpb
 	PATH="$$($(CLUSTER_PY) tools --user):$$PATH" helm lint --strict --quiet charts/hitless
 
-test: check unit component e2e ## everything: check and all tests
+test: check unit sim sim-mutants component e2e ## everything: check and all tests
 
 unit: setup ## the tests that need nothing but Python
-	.venv/bin/pytest tests/unit
+	.venv/bin/pytest tests/unit tests/sim
+
+sim: setup ## the protocol in simulated worlds (SEEDS=100000 for many, SEED=7 for one)
+	$(PYTHON3) -m hitless_sim $(if $(SEED),replay $(SEED),run \
+		--seeds $(or $(SEEDS),2000) $(if $(SEEDS),,--require-coverage))
+
+sim-mutants: setup ## planted bugs, each of which the simulator must find
+	$(PYTHON3) -m hitless_sim mutants
 
 component: setup ## each process for real, with its neighbours played by the test
 	.venv/bin/pytest tests/component

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from hack.transcripts.transcript import CallName, Local
 
 from hitless_handover import peer as machine
-from hitless_handover.leadership import priority_of
+from hitless_handover.leadership import lead_at
 from hitless_handover.messages import EncoderReport, SyncInfo
 from hitless_handover.peer_model import (
     Announce,
@@ -138,14 +138,15 @@ def read_local(entry: Local) -> LocalEvent:
 
 def written(name: str, now_us: int, peer: Peer, event: LocalEvent) -> Local:
     """The other way. peer: before the event, which says the priority that is stamped."""
-    entry = {
+    entry: dict[str, Any] = {
         "actor": name,
         "at_us": now_us,
         "event": type(event).__name__,
         "fields": asdict(event),
     }
     if isinstance(event, Stamped):
-        entry["priority"] = priority_of(peer.schedule, event.segment)
+        lead = lead_at(peer.schedule, event.segment)
+        entry |= {"priority": lead.priority, "silent": lead.silent or None}
     return Local.model_validate(entry)
 
 

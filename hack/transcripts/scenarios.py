@@ -7,10 +7,19 @@ says only what every version can do; what one version adds gets a case of its ow
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from hack.transcripts.stage import CRITERIA, INCUMBENT, RIVAL, SUCCESSOR, Stage
+from hack.transcripts.stage import (
+    CRITERIA,
+    FIRST_SEGMENT,
+    INCUMBENT,
+    RIVAL,
+    SUCCESSOR,
+    TIMELINE,
+    Stage,
+)
 
-from hitless_handover.messages import PeerPhase, Refusal
+from hitless_handover.messages import HandoverMode, PeerPhase, Refusal
 
 FAR_PROTOCOL = 1000  # more than PROTOCOL_SKEW_MAX from any version that will ever replay this
 ROUNDS = 5
@@ -239,16 +248,49 @@ def too_slow(stage: Stage) -> None:
     ended(stage, Refusal.DEADLINE, Refusal.DEADLINE)
 
 
+def ceased(stage: Stage) -> None:
+    """Version 2: from the frame on the incumbent withholds; on air again it sends it."""
+    stage.demand(replace(CRITERIA, mode=HandoverMode.CEASE))
+    switched(stage)
+    stage.expect(INCUMBENT, PeerPhase.SWITCHED)
+    stage.take(INCUMBENT, 3, from_segment=0)
+    stage.deliver(2)
+    stage.report()
+
+
+def out_of_bounds(stage: Stage) -> None:
+    """Version 2: no frame is left that the operator allows."""
+    last = FIRST_SEGMENT + CRITERIA.lead_segments
+    stage.demand(replace(CRITERIA, not_after_frame=TIMELINE.first_frame(last)))
+    beside(stage)
+    stage.begin(SUCCESSOR)
+    stage.talk(SUCCESSOR, until="Verify")
+    stage.deliver(CRITERIA.verify_segments)
+    ended(stage, Refusal.TOO_LATE, Refusal.ABORTED)
+
+
+def never_begun(stage: Stage) -> None:
+    """Version 2: both hear that it is off before they hear of it; the order to begin comes late."""
+    beside(stage)
+    stage.abort(SUCCESSOR)
+    stage.abort(INCUMBENT)
+    stage.begin(SUCCESSOR)
+    ended(stage, Refusal.ABORTED, Refusal.ABORTED)
+
+
 CASES: dict[str, Play] = {
     "abort-while-armed": aborted_while_armed,
     "answers-lost": answers_lost,
     "arm-lost": arm_lost,
     "busy": busy,
+    "ceased": ceased,
     "completed": completed,
     "counter-proposal": countered,
     "deadline": too_slow,
     "mismatch": mismatch,
+    "never-begun": never_begun,
     "not-leading": not_leading,
+    "out-of-bounds": out_of_bounds,
     "protocol-too-far": protocol_too_far,
     "restart": restarted,
     "restart-while-armed": restarted_while_armed,

@@ -90,6 +90,7 @@ class Stage:
         self._encoders: dict[str, Encoder] = {}
         self._identities: dict[str, dict[str, int | str]] = {}
         self._steps: list[Call | Judged | Local | Restarted] = []
+        self._criteria = CRITERIA
 
     def transcript(self) -> Transcript:
         """What has been said so far."""
@@ -177,9 +178,14 @@ class Stage:
 
     # --- what the operator does ---
 
-    def take(self, name: str, term: int) -> None:
+    def demand(self, criteria: Criteria) -> None:
+        """What is demanded of the handovers from here on."""
+        self._criteria = criteria
+
+    def take(self, name: str, term: int, from_segment: int | None = None) -> None:
         """Lead."""
-        self._ask(OPERATOR, name, "Take", pb.TakeRequest(term=term))
+        take = pb.TakeRequest(term=term, from_segment=from_segment)
+        self._ask(OPERATOR, name, "Take", take)
 
     def begin(self, name: str, *, term: int = 2, handover_id: str = HANDOVER) -> None:
         """Take over from the incumbent."""
@@ -188,7 +194,7 @@ class Stage:
             term=term,
             incumbent_id=self._encoders[INCUMBENT].peer.identity.encoder_id,
             incumbent_address="10.0.0.1:7400",
-            criteria=codec.criteria_to_wire(CRITERIA),
+            criteria=codec.criteria_to_wire(self._criteria),
             deadline_us=self._now_us + NEGOTIATE_US,
         )
         self._ask(OPERATOR, name, "Begin", begin)

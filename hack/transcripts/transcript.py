@@ -76,7 +76,7 @@ class Judged(Entry):
 class Local(Entry):
     """An event of the machine that nobody sent; fields: as in hitless_handover.peer_model.
 
-    priority: what a segment was stamped with, and given out.
+    priority: what a segment was stamped with, and given out. silent: or withheld.
     """
 
     actor: str
@@ -84,6 +84,7 @@ class Local(Entry):
     event: Literal["Stamped", "Pushed", "Tick", "CallFailed"]
     fields: dict[str, int | str] = {}
     priority: int | None = None
+    silent: bool | None = None
 
 
 class Restarted(Entry):

@@ -289,6 +289,10 @@ def _judge_active(
         return replace(record, problem=_problem_of(seen)), ()
     if not is_on_air(desired, record.active, view):
         return replace(record, problem=_unheard(desired, seen, view)), ()
+    if record.phase is ChannelPhase.DEGRADED and not seen.ready:
+        return replace(
+            record, problem=_problem_of(seen)
+        ), ()  # as the platform said, and still does
     since = record.active.since_us or now_us
     live = replace(
         record,

@@ -122,10 +122,10 @@ class Player:
         self._same_answer(step.call, self._step(event, step.at_us), step.reply, own)
 
     def _same_output(self, step: Local) -> None:
-        """A segment goes out as it did: nothing was ever withheld."""
+        """A segment goes out as it did, or is withheld as it was."""
         if step.priority is not None:
             lead = lead_at(self.peer.schedule, int(step.fields["segment"]))
-            assert (lead.priority, lead.silent) == (step.priority, False)
+            assert (lead.priority, lead.silent) == (step.priority, bool(step.silent))
 
     def _same_answer(
         self, call: str, reply: Reply | None, recorded: str, own: SyncInfo | None = None
