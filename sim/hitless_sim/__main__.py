@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--seeds", type=_positive, default=SEEDS, metavar="N", help="how many (%(default)s)"
     )
-    run.add_argument("--start", type=int, default=1, metavar="S", help="the first (%(default)s)")
+    run.add_argument("--start", type=int, default=0, metavar="S", help="the first (%(default)s)")
     _add_jobs(run)
     run.add_argument(
         "--keep-going", action="store_true", help="run all; list every seed that fails"
@@ -97,13 +97,15 @@ def _run(options: argparse.Namespace) -> int:
     tally = runner.run_many(seeds, jobs=options.jobs, keep_going=options.keep_going)
     if tally.failed:
         report.say_failed(tally, keep_going=options.keep_going)
+    if not tally.failed or options.keep_going:
+        sys.stdout.write("\n".join(coverage.table(tally.counts)) + "\n")
+    if tally.failed:
         return 1
-    sys.stdout.write("\n".join(coverage.table(tally.counts)) + "\n")
     absent = coverage.missing(tally.counts)
     if options.require_coverage and absent:
         sys.stdout.write(f"FAILED: {len(absent)} reachable things were not seen\n")
         return 1
-    sys.stdout.write(f"{tally.seeds} seeds, nothing wrong\n")
+    sys.stdout.write(f"{tally.saved} saved plans, {tally.seeds} seeds: nothing wrong\n")
     return 0
 
 

@@ -10,12 +10,14 @@ from hitless_sim.mutants import StaleMutant, Verdict, try_all
 
 
 def report(only: str | None, *, seeds_max: int, jobs: int) -> int:
-    """Try all, or one. 1: one was not caught, or is stale."""
+    """Try all, or one. 1: one was not caught, or is stale, or the core is broken without them."""
     names = [mutant.name for mutant in MUTANTS if only in (None, mutant.name)]
     if not names:
         known = ", ".join(mutant.name for mutant in MUTANTS)
         sys.stderr.write(f"no mutant {only}; there are: {known}\n")
         return 2
+    if not _is_sound(seeds_max, jobs):
+        return 1
     verdicts: list[Verdict] = []
     try:
         for verdict in try_all(names, seeds_max=seeds_max, jobs=jobs):
@@ -33,11 +35,22 @@ def report(only: str | None, *, seeds_max: int, jobs: int) -> int:
     return 1 if free else 0
 
 
+def _is_sound(seeds_max: int, jobs: int) -> bool:
+    """Whether nothing is wrong without a mutant: else nobody can say what caught it."""
+    from hitless_sim.runner import run_many  # noqa: PLC0415 - the core, in this process only
+
+    tally = run_many(range(seeds_max), jobs=jobs)
+    if tally.failed:
+        name, _, failure = tally.failed[0]
+        sys.stdout.write(f"FAILED: without any mutant: {name}: {failure}\n")
+    return not tally.failed
+
+
 def _say(verdict: Verdict) -> None:
     if verdict.caught_by:
-        where = f"in {verdict.plan}" if verdict.plan else f"at seed {verdict.seeds:>3}"
+        where = f"in {verdict.plan}" if verdict.plan else f"after {verdict.seeds:>3} seeds"
         row = f"{verdict.caught_by:>4} {where}"
     else:
         row = f"NOT CAUGHT in {verdict.seeds}"
-    sys.stdout.write(f"{verdict.name:<34} {row:<20} {verdict.message[:160]}\n")
+    sys.stdout.write(f"{verdict.name:<34} {row:<22} {verdict.message[:160]}\n")
     sys.stdout.flush()

@@ -94,10 +94,12 @@ def work(name: str, seeds_max: int) -> Verdict:
 
     if mutant.module not in sys.modules:
         raise StaleMutant(f"mutant {name}: nothing imports {mutant.module}")
-    for seed in range(1, seeds_max + 1):
+    for seed in range(seeds_max):
         found = judge(plan_of(seed))
         if found is not None:
-            return Verdict(name=name, caught_by=found.invariant, seeds=seed, message=found.message)
+            return Verdict(
+                name=name, caught_by=found.invariant, seeds=seed + 1, message=found.message
+            )
     for title, plan in saved_plans():
         found = judge(plan)
         if found is not None:

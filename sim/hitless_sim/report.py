@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hitless_sim import runner
 from hitless_sim.plan import Plan, describe, plan_of, plan_to_json
+from hitless_sim.saved import REGRESSIONS
 
 COMMAND = "python -m hitless_sim"
 
@@ -18,14 +19,15 @@ def say(*lines: str) -> None:
 
 
 def say_failed(tally: runner.Tally, *, keep_going: bool) -> None:
-    """Every failed seed in a line, then the first in full: what went wrong, shrunk, its trace."""
+    """Every failure in a line, then the first in full: what went wrong, shrunk, its trace."""
     if keep_going:
-        say(*(f"seed {seed}: {failure}" for seed, failure in tally.failed), "")
-    seed, failure = tally.failed[0]
-    plan = plan_of(seed)
-    say(f"FAILED: seed {seed}: {failure}", "", "The plan:", *_indented(describe(plan)), "")
+        say(*(f"{name}: {failure}" for name, _, failure in tally.failed), "")
+    name, plan, failure = tally.failed[0]
+    say(f"FAILED: {name}: {failure}", "", "The plan:", *_indented(describe(plan)), "")
     _say_small(plan, failure)
-    say("", f"Replay it with: {COMMAND} replay {seed} [--trace]")
+    number = name.removeprefix("seed ")
+    what = number if number.isdigit() else f"--file {REGRESSIONS / name}.json"
+    say("", f"Replay it with: {COMMAND} replay {what} [--trace]")
 
 
 def _say_small(plan: Plan, failure: runner.Failure) -> None:

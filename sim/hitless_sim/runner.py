@@ -21,6 +21,7 @@ from hitless_sim.facts import Fact
 from hitless_sim.faults import Fault, UserEvent
 from hitless_sim.lines import line_of
 from hitless_sim.plan import Plan, items, plan_of, with_items
+from hitless_sim.saved import saved_plans
 from hitless_sim.shrink import shrink
 from hitless_sim.world import run
 
@@ -55,11 +56,12 @@ class Result:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What many runs came to. failed: seed and failure, in order of the seeds."""
+    """What many runs came to. saved: how many saved plans. failed: in order."""
 
     seeds: int = 0
+    saved: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    failed: list[tuple[int, Failure]] = field(default_factory=list)
+    failed: list[tuple[str, Plan, Failure]] = field(default_factory=list)
 
 
 def judge(
@@ -125,14 +127,26 @@ def shrunk(plan: Plan, failure: Failure) -> Plan:
 
 
 def run_many(seeds: range, *, jobs: int, keep_going: bool = False) -> Tally:
-    """Run seeds in order, on `jobs` processes; stops at the first that fails, unless keep_going."""
+    """Run the saved plans, then seeds in order, on `jobs` processes.
+
+    Stops at the first that fails, unless keep_going.
+    """
     tally, progress = Tally(), _Progress(len(seeds))
+    for name, plan in saved_plans():
+        coverage = Coverage()
+        failure = judge(plan, watch=coverage.see)
+        tally.saved += 1
+        tally.counts.update(coverage.counts)
+        if failure is not None:
+            tally.failed.append((name, plan, failure))
+            if not keep_going:
+                return tally
     for outcomes in _outcomes(seeds, jobs):
         for seed, failure, counts in outcomes:
             tally.seeds += 1
             tally.counts.update(counts)
             if failure is not None:
-                tally.failed.append((seed, failure))
+                tally.failed.append((f"seed {seed}", plan_of(seed), failure))
                 if not keep_going:
                     progress.show(tally, last=True)
                     return tally

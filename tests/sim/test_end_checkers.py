@@ -193,3 +193,20 @@ def completed_though_called_off() -> None:
 )
 def test_i16_the_user_is_heard(story: Story) -> None:
     assert objects(story) == "I16"
+
+
+# --- I17 ---
+
+
+def flaps(changes: int, every_s: float) -> None:
+    scene = born()
+    for number in range(changes):
+        scene.later(every_s)
+        phase = ChannelPhase.LIVE if number % 2 else ChannelPhase.DEGRADED
+        scene.stores(replace(scene.record, phase=phase))
+
+
+def test_i17_a_phase_that_goes_to_and_fro() -> None:
+    assert objects(lambda: flaps(10, 0.05)) == "I17"
+    flaps(6, 0.05)
+    flaps(20, 0.5)

@@ -12,7 +12,7 @@ from hitless_sim.checkers.base import Checker, Violation
 from hitless_sim.checkers.deletions import CompletedBeforeGone, NeverTheLast
 from hitless_sim.checkers.history import KeepsItsEncoder, TrueHistory
 from hitless_sim.checkers.leadership import OnlyGoodIsAgreed, SilentWhenAsked
-from hitless_sim.checkers.liveness import ComesToRest, EveryWaitEnds
+from hitless_sim.checkers.liveness import ComesToRest, DoesNotFlap, EveryWaitEnds
 from hitless_sim.checkers.output import HigherTermWins, NothingLost, OnceInOrder, OneWholeEncoder
 from hitless_sim.checkers.story import Story
 from hitless_sim.checkers.terms import StoredTerms
@@ -38,6 +38,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     WithinCriteria,
     KeepsItsWord,
     UserIsHeard,
+    DoesNotFlap,
 )
 
 

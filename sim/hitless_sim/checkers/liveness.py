@@ -1,7 +1,8 @@
-"""That it comes to a good end, and in time: I11 and I13, judged after the last fault."""
+"""That it comes to a good end, in time and at rest: I11, I13 and I17."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from hitless_handover.messages import PeerPhase
@@ -20,6 +21,8 @@ from hitless_sim.facts import Acted, EncoderEnded, Ended, Fact, PeerMoved, Quali
 
 SLACK_US = 20 * MICROSECONDS  # views that are old, calls that time out, back-off
 WRONG_CLOCK_US = 60 * MICROSECONDS  # by so much a clock may have been wrong until all was healed
+FLAPS_MAX = 8  # changes of the phase, more than any story needs
+FLAPS_WITHIN_US = MICROSECONDS
 STOOD_STILL_US = 40 * MICROSECONDS  # for so long an encoder may have
 SETTLED = (PeerPhase.ARMED, PeerPhase.SWITCHED, PeerPhase.RELEASED, PeerPhase.ABORTED)
 
@@ -208,3 +211,25 @@ def _until_us(update: HandoverRecord, line: Timeline, now_us: int) -> int:
     """From now to the end of the successor's first segment, and one segment for lag."""
     event_us = now_us if update.frame is None else line.wall_us(update.frame)
     return max(0, event_us - now_us) + 2 * line.segment_us
+
+
+class DoesNotFlap(Checker):
+    """I17: the channel's phase goes to and fro: a write and an event each time, and for nothing."""
+
+    invariant = "I17"
+    wants = (Stored,)
+
+    def __init__(self, story: Story) -> None:
+        super().__init__(story)
+        self.changes: deque[int] = deque(maxlen=FLAPS_MAX + 1)  # when, the newest last
+
+    def _see(self, fact: Fact) -> None:
+        assert isinstance(fact, Stored)
+        if fact.record.phase is self.story.record.phase:
+            return
+        self.changes.append(fact.at_us)
+        if len(self.changes) > FLAPS_MAX and fact.at_us - self.changes[0] < FLAPS_WITHIN_US:
+            before, after = self.story.record.phase, fact.record.phase
+            raise self.object(
+                fact, f"{before} to {after}, the {FLAPS_MAX + 1}th change in a second"
+            )

@@ -44,8 +44,8 @@ class NothingLost(Checker):
     """I1: a segment number is missing that an encoder had delivered, or should have.
 
     A gap must lie wholly outside what was delivered, end before something that was, and not be
-    recorded before the deadline. An encoder that is told to lead sends what it withheld of the
-    undecided segments. An origin that is up decides in time.
+    recorded before the deadline. An encoder that is told to lead, and lives, sends what it withheld
+    of the undecided segments. An origin that is up decides in time.
     """
 
     invariant = "I1"
@@ -74,8 +74,10 @@ class NothingLost(Checker):
         for segment in range(gap.first, gap.last + 1):
             for name in self.story.offers.get(segment, {}):
                 raise self.object(gap, f"segment {segment} is given up though {name} delivered it")
-            if segment in self.owed:
-                message = f"{self.owed[segment]} never sent segment {segment}, which it withheld"
+            debtor = self.owed.get(segment, "")
+            run = self.story.runs.get(debtor)
+            if run is not None and run.ended_us is None:
+                message = f"{debtor} never sent segment {segment}, which it withheld"
                 raise self.object(gap, message)
             if segment not in self.sent:
                 self._see_withheld(gap, segment)

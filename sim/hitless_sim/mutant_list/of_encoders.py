@@ -20,13 +20,6 @@ ENCODERS: tuple[Mutant, ...] = (
         "the fence: a handover of an old term begins",
     ),
     Mutant(
-        "known-term-forgotten",
-        f"{CORE}.peer_incumbent",
-        "side=_announced(event), known_term=event.term)",
-        "side=_announced(event))",
-        "an incumbent forgets the term it was announced",
-    ),
-    Mutant(
         "mismatch-ignored",
         f"{CORE}.peer_incumbent",
         "    if mismatch is not None:",
@@ -131,26 +124,6 @@ ENCODERS: tuple[Mutant, ...] = (
         "it takes over unasked",
     ),
     Mutant(
-        "arm-given-up",
-        f"{CORE}.peer_successor",
-        (
-            "    if side.attempts < side.criteria.attempts_max:\n"
-            "        peer = replace(peer, side=side)\n"
-            "        return Step(peer=peer, effects=_next_request(peer))\n"
-            "    if side.phase is PeerPhase.ARMED:\n"
-            "        return Step(peer=replace(peer, side=side))\n"
-            "    return give_up"
-        ),
-        (
-            "    if side.attempts < side.criteria.attempts_max and side.phase is not "
-            "PeerPhase.ARMED:\n"
-            "        peer = replace(peer, side=side)\n"
-            "        return Step(peer=peer, effects=_next_request(peer))\n"
-            "    return give_up"
-        ),
-        "it gives up when the incumbent may have yielded",
-    ),
-    Mutant(
         "confirms-early",
         f"{CORE}.peer",
         "    if late < 0:",
@@ -170,28 +143,6 @@ ENCODERS: tuple[Mutant, ...] = (
         "        schedule = cancel_from(schedule, peer.timeline.segment_of(side.frame))",
         "        schedule = tuple(schedule)",
         "calling off does not undo",
-    ),
-    Mutant(
-        "called-off-and-forgotten",
-        f"{CORE}.peer",
-        "            return _on_abort_unknown(peer, event)",
-        "            return Step(peer=peer, reply=ACCEPTED)",
-        "a late Begin starts what was called off",
-    ),
-    Mutant(
-        "begins-what-was-called-off",
-        f"{CORE}.peer_successor",
-        (
-            "        if side.phase is PeerPhase.ABORTED:\n"
-            "            return refuse(peer, side.reason or Refusal.ABORTED, side.message)\n"
-            "        return Step(peer=peer, reply=ACCEPTED)\n"
-        ),
-        (
-            "        if side.phase is not PeerPhase.ABORTED:\n"
-            "            return Step(peer=peer, reply=ACCEPTED)\n"
-            "        peer = replace(peer, known_term=event.term - 1)\n"
-        ),
-        "calling off does not last",
     ),
     Mutant(
         "jump-ignored",

@@ -110,6 +110,23 @@ OPERATOR: tuple[Mutant, ...] = (
         "an update that fails is repeated for ever",
     ),
     Mutant(
+        "refused-by-the-back-door",
+        f"{CORE}.supervisor",
+        "    if desired.digest in (record.active.digest, record.refused_digest):",
+        "    if desired.digest == record.active.digest:",
+        "what was refused replaces the proven one when that is away for a moment",
+    ),
+    Mutant(
+        "restart-in-place-not-seen",
+        f"{CORE}.supervisor",
+        (
+            "    return bool(active.process) and bool(seen.process) and seen.process != "
+            "active.process"
+        ),
+        "    return False",
+        "the encoder on air has forgotten its term and nobody grants it again",
+    ),
+    Mutant(
         "gone-to-sleep",
         f"{CORE}.supervisor",
         "        wake_at_us=None if resting else now_us + SETTLE_POLL_US,",
@@ -233,17 +250,10 @@ OPERATOR: tuple[Mutant, ...] = (
         "on air, and told as never on air",
     ),
     Mutant(
-        "taken-back-by-word-only",
-        f"{CORE}.supervisor_abort",
-        "    if leads and is_on_air(desired, record.active, view):",
-        "    if report is not None:",
-        "over before the incumbent leads",
-    ),
-    Mutant(
         "given-up-and-live",
         f"{CORE}.supervisor_abort",
-        "        return _ended(record, update, view, now_us, phase=ChannelPhase.STARTING)",
-        "        return _ended(record, update, view, now_us)",
+        "        phase=ChannelPhase.LIVE if on_air else ChannelPhase.STARTING,",
+        "        phase=ChannelPhase.LIVE,",
         "live, though the incumbent is not on air",
     ),
 )

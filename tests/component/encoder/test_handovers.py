@@ -230,7 +230,9 @@ async def test_a_silent_incumbent_that_leads_again_sends_what_was_not_sent() -> 
 
 async def test_peers_one_protocol_version_apart_hand_over_and_two_apart_do_not() -> None:
     async with (
-        receiver() as end, Peers() as peers, encoder(end, "old", "superfast", protocol=-1) as old,
+        receiver() as end,
+        Peers() as peers,
+        encoder(end, "old", "superfast", protocol=-1) as old,
         encoder(end, "new", "superfast") as new,
         encoder(end, "far", "superfast", protocol=+1) as far,
     ):
