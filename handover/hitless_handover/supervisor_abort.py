@@ -56,6 +56,37 @@ def abort(
     return decided(called_off, notice)
 
 
+def forgotten(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
+    """The incumbent is bound to the frame of a successor that will not lead."""
+    message = f"{update.successor.name} restarted and forgot the handover"
+    return abort(record, update, "SuccessorRestarted", message, now_us)
+
+
+def superseded(
+    desired: Desired, record: ChannelRecord, update: HandoverRecord, now_us: int
+) -> Decision | None:
+    """Call it off when the user has asked for something else meanwhile."""
+    if desired.digest == update.successor.digest:
+        return None
+    message = f"the spec changed again while {update.successor.name} was {update.phase}"
+    return abort(record, update, "Superseded", message, now_us)
+
+
+def overdue(
+    record: ChannelRecord,
+    update: HandoverRecord,
+    patience_s: int,
+    now_us: int,
+    *,
+    reason: str,
+    message: str,
+) -> Decision | None:
+    """Call it off when the phase has lasted longer than this."""
+    if now_us < update.phase_since_us + patience_s * MICROSECONDS:
+        return None
+    return abort(record, update, reason, f"{message} (after {patience_s} s)", now_us)
+
+
 def aborting(
     desired: Desired,
     record: ChannelRecord,

@@ -1,24 +1,29 @@
-"""One update as the supervisor sees it: a function for each phase.
+"""One update as the supervisor sees it: a function for each phase, up to the agreed frame.
 
-Owns the order of an update. `supervisor.py` calls `start` and `advance`; nobody else does.
+Owns the order of an update; from the frame on see `supervisor_confirm.py`. `supervisor.py` calls
+`start` and `advance`; nobody else does.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from hitless_handover import supervisor_confirm as confirm
 from hitless_handover.messages import (
-    Confirmation,
     Criteria,
     HandoverMode,
     HandoverReport,
-    OriginReport,
     PeerPhase,
 )
-from hitless_handover.supervisor_abort import abort, aborting
+from hitless_handover.supervisor_abort import (
+    abort,
+    aborting,
+    forgotten,
+    overdue,
+    superseded,
+)
 from hitless_handover.supervisor_model import (
     BeginHandover,
-    BindIncumbent,
     ChannelPhase,
     ChannelRecord,
     ChannelView,
@@ -40,13 +45,11 @@ from hitless_handover.supervisor_update import (
     has_spare,
     is_gone,
     report_of,
-    selected_since,
     to,
 )
-from hitless_handover.timeline import MICROSECONDS, ceil_div
+from hitless_handover.timeline import MICROSECONDS
 
 POLL_US = 500_000
-_FAR_SEGMENTS = 3  # a second's poll, the calls to both encoders, and what they encode ahead
 MODES_PROTOCOL = 2  # from here on an encoder knows modes other than Priority, and "not after"
 
 
@@ -130,9 +133,9 @@ def _in_phase(
         case HandoverPhase.NEGOTIATING:
             return _negotiating(desired, record, update, view, now_us)
         case HandoverPhase.ARMED:
-            return _armed(desired, record, update, view, now_us)
+            return confirm.armed(desired, record, update, view, now_us)
         case HandoverPhase.HOLDING:
-            return _holding(desired, record, update, view, now_us)
+            return confirm.holding(desired, record, update, view, now_us)
         case _:
             return aborting(desired, record, update, view, now_us)
 
@@ -191,7 +194,7 @@ def _starting(
     now_us: int,
 ) -> Decision:
     seen = view.encoder(update.successor.name)
-    given_up = _superseded(desired, record, update, now_us) or _overdue(
+    given_up = superseded(desired, record, update, now_us) or overdue(
         record,
         update,
         desired.policy.start_s,
@@ -290,7 +293,7 @@ def _negotiating(
     if theirs is not None and theirs.phase in (PeerPhase.ARMED, PeerPhase.SWITCHED):
         return _record_event(desired, record, update, theirs, now_us)
     patience = desired.policy.negotiate_s + desired.policy.confirm_s
-    given_up = _superseded(desired, record, update, now_us) or _overdue(
+    given_up = superseded(desired, record, update, now_us) or overdue(
         record,
         update,
         patience,
@@ -302,19 +305,13 @@ def _negotiating(
         return given_up
     if theirs is None and view.encoder(update.successor.name).report is not None:
         if _is_bound(report_of(view, update.incumbent, update)):
-            return _forgotten(record, update, now_us)
+            return forgotten(record, update, now_us)
         return Decision(record=record, actions=(_begin(desired, update),))
     return Decision(record=record)
 
 
 def _is_bound(ours: HandoverReport | None) -> bool:
     return ours is not None and ours.phase in (PeerPhase.ARMED, PeerPhase.SWITCHED)
-
-
-def _forgotten(record: ChannelRecord, update: HandoverRecord, now_us: int) -> Decision:
-    """The incumbent is bound to the frame of a successor that will not lead."""
-    message = f"{update.successor.name} restarted and forgot the handover"
-    return abort(record, update, "SuccessorRestarted", message, now_us)
 
 
 def _record_event(
@@ -329,195 +326,3 @@ def _record_event(
     armed = replace(to(update, HandoverPhase.ARMED, now_us), frame=theirs.frame, segment=segment)
     message = f"Handover at frame {theirs.frame} (segment {segment}) is agreed"
     return decided(replace(record, handover=armed), Notice(reason="HandoverArmed", message=message))
-
-
-def _superseded(
-    desired: Desired, record: ChannelRecord, update: HandoverRecord, now_us: int
-) -> Decision | None:
-    if desired.digest == update.successor.digest:
-        return None
-    message = f"the spec changed again while {update.successor.name} was {update.phase}"
-    return abort(record, update, "Superseded", message, now_us)
-
-
-def _overdue(
-    record: ChannelRecord,
-    update: HandoverRecord,
-    patience_s: int,
-    now_us: int,
-    *,
-    reason: str,
-    message: str,
-) -> Decision | None:
-    if now_us < update.phase_since_us + patience_s * MICROSECONDS:
-        return None
-    return abort(record, update, reason, f"{message} (after {patience_s} s)", now_us)
-
-
-# --- at the frame and after it ---
-
-
-def _armed(
-    desired: Desired,
-    record: ChannelRecord,
-    update: HandoverRecord,
-    view: ChannelView,
-    now_us: int,
-) -> Decision:
-    """Collect what incumbent, successor and origin did; all three open the hold."""
-    theirs = report_of(view, update.successor, update)
-    if theirs is not None and theirs.phase is PeerPhase.ABORTED:
-        return abort(record, update, str(theirs.reason), theirs.message, now_us)
-    if theirs is None and view.encoder(update.successor.name).report is not None:
-        return _forgotten(record, update, now_us)
-    update = _confirmed(update, view)
-    record = replace(record, handover=update)
-    if _is_far_ahead(desired, update, view):
-        changed = _superseded(desired, record, update, now_us)
-        if changed is not None:
-            return changed
-    if _all_confirmed(desired, update):
-        holding = to(update, HandoverPhase.HOLDING, now_us)
-        return decided(
-            replace(record, handover=holding),
-            Notice(reason="HandoverConfirmed", message=_confirmation_text(update)),
-        )
-    missing = "not confirmed by " + ", ".join(_unconfirmed(desired, update))
-    return _overdue(
-        record,
-        update,
-        _event_s(desired, update) + desired.policy.confirm_s,
-        now_us,
-        reason="ConfirmDeadline",
-        message=missing,
-    ) or Decision(record=record, actions=_bind_incumbent(update, view))
-
-
-def _bind_incumbent(update: HandoverRecord, view: ChannelView) -> tuple[BindIncumbent, ...]:
-    """The successor is bound; an incumbent that has not heard of it would lead beside it."""
-    ours = report_of(view, update.incumbent, update)
-    if ours is None or ours.phase is not PeerPhase.AGREED or ours.frame is None:
-        return ()
-    return (
-        BindIncumbent(name=update.incumbent.name, handover_id=update.handover_id, frame=ours.frame),
-    )
-
-
-def _event_s(desired: Desired, update: HandoverRecord) -> int:
-    """From agreement to the end of the successor's first segment, and one segment for lag."""
-    assert update.segment is not None
-    line = desired.timeline
-    ahead_us = line.wall_us(line.first_frame(update.segment)) - update.phase_since_us
-    return ceil_div(max(0, ahead_us) + 2 * line.segment_us, MICROSECONDS)
-
-
-def _is_far_ahead(desired: Desired, update: HandoverRecord, view: ChannelView) -> bool:
-    """Whether the frame can still be called off for sure; nearer than that it is gone through."""
-    report = view.encoder(update.successor.name).report
-    if report is None or update.frame is None:
-        return False
-    margin = _FAR_SEGMENTS * desired.timeline.segment_frames
-    return update.frame - report.current_frame > margin
-
-
-def _confirmed(update: HandoverRecord, view: ChannelView) -> HandoverRecord:
-    incumbent = report_of(view, update.incumbent, update)
-    successor = report_of(view, update.successor, update)
-    return replace(
-        update,
-        incumbent_confirmation=update.incumbent_confirmation
-        or (incumbent.confirmation if incumbent is not None else None),
-        successor_confirmation=update.successor_confirmation
-        or (successor.confirmation if successor is not None else None),
-        origin_confirmation=update.origin_confirmation or _origin_confirmation(update, view),
-    )
-
-
-def _origin_confirmation(update: HandoverRecord, view: ChannelView) -> Confirmation | None:
-    switch = selected_since(update, view)
-    if switch is None:
-        return None
-    return Confirmation(
-        segment=switch.segment,
-        gap_frames=switch.gap_frames,
-        overlap_frames=switch.overlap_frames,
-    )
-
-
-def _unconfirmed(desired: Desired, update: HandoverRecord) -> list[str]:
-    rows = [
-        ("the incumbent", update.incumbent_confirmation),
-        ("the successor", update.successor_confirmation),
-    ]
-    if desired.has_origin:
-        rows.append(("the origin", update.origin_confirmation))
-    return [who for who, confirmation in rows if confirmation is None]
-
-
-def _all_confirmed(desired: Desired, update: HandoverRecord) -> bool:
-    return not _unconfirmed(desired, update)
-
-
-def _confirmation_text(update: HandoverRecord) -> str:
-    said = update.origin_confirmation or update.successor_confirmation
-    assert said is not None
-    return (
-        f"{update.successor.name} is on air from segment {said.segment}, "
-        f"{said.gap_frames} frames lost"
-    )
-
-
-def _holding(
-    desired: Desired,
-    record: ChannelRecord,
-    update: HandoverRecord,
-    view: ChannelView,
-    now_us: int,
-) -> Decision:
-    """Keep the incumbent warm for a while; then record that the update is complete."""
-    if desired.digest == update.incumbent.digest:
-        message = f"the spec asks for {update.incumbent.image} again"
-        return abort(record, update, "Reverted", message, now_us)
-    seen = view.encoder(update.successor.name)
-    if seen.report is not None and report_of(view, update.successor, update) is None:
-        return _forgotten(record, update, now_us)
-    origin = view.origin
-    if origin is not None and origin.selected_priority < update.term and _passed(origin, update):
-        message = f"the origin fell back to {origin.selected_encoder} during the hold"
-        return abort(record, update, "SuccessorFailed", message, now_us)
-    newest = _newest_segment(update, view)
-    assert update.segment is not None
-    until = update.segment + desired.policy.hold_segments
-    if newest is None or newest < until:
-        hold_us = (desired.policy.hold_segments + 2) * desired.timeline.segment_us
-        wait_s = desired.policy.confirm_s + ceil_div(hold_us, MICROSECONDS)
-        message = f"segment {until} has not been published"
-        return _overdue(
-            record, update, wait_s, now_us, reason="HoldDeadline", message=message
-        ) or Decision(record=record)
-    return _complete(record, update, seen, now_us)
-
-
-def _passed(origin: OriginReport, update: HandoverRecord) -> bool:
-    """Whether the event's segment has been published."""
-    assert update.segment is not None
-    return origin.last_segment is not None and origin.last_segment >= update.segment
-
-
-def _newest_segment(update: HandoverRecord, view: ChannelView) -> int | None:
-    if view.origin is not None:
-        return view.origin.last_segment
-    report = view.encoder(update.successor.name).report
-    return None if report is None else report.head_segment
-
-
-def _complete(
-    record: ChannelRecord, update: HandoverRecord, seen: EncoderView, now_us: int
-) -> Decision:
-    done = to(update, HandoverPhase.COMPLETED, now_us)
-    active = replace(update.successor, since_us=now_us, process=seen.process)
-    completed = replace(
-        finished(record, done), active=active, phase=ChannelPhase.LIVE, problem=None
-    )
-    message = f"Handed over to {active.name} at frame {update.frame}; {update.incumbent.name} goes"
-    return decided(completed, Notice(reason="HandoverCompleted", message=message))
