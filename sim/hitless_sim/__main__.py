@@ -94,10 +94,12 @@ def _run(options: argparse.Namespace) -> int:
     from hitless_sim import coverage, report, runner  # noqa: PLC0415
 
     seeds = range(options.start, options.start + options.seeds)
-    tally = runner.run_many(seeds, jobs=options.jobs, keep_going=options.keep_going)
+    keep_going = options.keep_going
+    tell = report.say_line if keep_going else None
+    tally = runner.run_many(seeds, jobs=options.jobs, keep_going=keep_going, tell=tell)
     if tally.failed:
-        report.say_failed(tally, keep_going=options.keep_going)
-    if not tally.failed or options.keep_going:
+        report.say_failed(*tally.failed[0])
+    if not tally.failed or keep_going:
         sys.stdout.write("\n".join(coverage.table(tally.counts)) + "\n")
     if tally.failed:
         return 1

@@ -41,7 +41,7 @@ def _is_sound(seeds_max: int, jobs: int) -> bool:
 
     tally = run_many(range(seeds_max), jobs=jobs)
     if tally.failed:
-        name, _, failure = tally.failed[0]
+        name, failure = tally.failed[0]
         sys.stdout.write(f"FAILED: without any mutant: {name}: {failure}\n")
     return not tally.failed
 

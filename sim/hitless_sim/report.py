@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from hitless_sim import runner
-from hitless_sim.plan import Plan, describe, plan_of, plan_to_json
+from hitless_sim.plan import Plan, describe, plan_from_json, plan_of, plan_to_json
 from hitless_sim.saved import REGRESSIONS
 
 COMMAND = "python -m hitless_sim"
@@ -18,16 +18,32 @@ def say(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def say_failed(tally: runner.Tally, *, keep_going: bool) -> None:
-    """Every failure in a line, then the first in full: what went wrong, shrunk, its trace."""
-    if keep_going:
-        say(*(f"{name}: {failure}" for name, _, failure in tally.failed), "")
-    name, plan, failure = tally.failed[0]
-    say(f"FAILED: {name}: {failure}", "", "The plan:", *_indented(describe(plan)), "")
+def say_failed(name: str, failure: runner.Failure) -> None:
+    """A failure in full: what went wrong, shrunk, its trace."""
+    plan = plan_named(name)
+    say("", f"FAILED: {name}: {failure}", "", "The plan:", *_indented(describe(plan)), "")
     _say_small(plan, failure)
-    number = name.removeprefix("seed ")
-    what = number if number.isdigit() else f"--file {REGRESSIONS / name}.json"
+    seed = seed_named(name)
+    what = f"--file {REGRESSIONS / name}.json" if seed is None else seed
     say("", f"Replay it with: {COMMAND} replay {what} [--trace]")
+
+
+def seed_named(name: str) -> int | None:
+    """The seed that a run is named after; None for that of a saved plan."""
+    return int(name.removeprefix("seed ")) if name.startswith("seed ") else None
+
+
+def plan_named(name: str) -> Plan:
+    """The plan of a run, by the name that the runner gives it."""
+    seed = seed_named(name)
+    if seed is not None:
+        return plan_of(seed)
+    return plan_from_json((REGRESSIONS / f"{name}.json").read_text())
+
+
+def say_line(name: str, failure: runner.Failure) -> None:
+    """A failure in a line."""
+    say(f"{name}: {failure}")
 
 
 def _say_small(plan: Plan, failure: runner.Failure) -> None:

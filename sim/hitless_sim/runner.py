@@ -12,8 +12,10 @@ import sys
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 
 from hitless_sim.checkers import Judge, Violation
 from hitless_sim.coverage import Coverage
@@ -54,14 +56,32 @@ class Result:
     tail: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """One run among many. name: "seed N", or that of a saved plan. counts: its coverage."""
+
+    name: str
+    saved: bool
+    failure: Failure | None
+    counts: Counter[str]
+
+
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What many runs came to. saved: how many saved plans. failed: in order."""
+    """What many runs came to. saved: how many saved plans. failed: name and failure, in order."""
 
     seeds: int = 0
     saved: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    failed: list[tuple[str, Plan, Failure]] = field(default_factory=list)
+    failed: list[tuple[str, Failure]] = field(default_factory=list)
+
+    def add(self, ran: Ran) -> None:
+        """Count a run."""
+        self.saved += ran.saved
+        self.seeds += not ran.saved
+        self.counts.update(ran.counts)
+        if ran.failure is not None:
+            self.failed.append((ran.name, ran.failure))
 
 
 def judge(
@@ -126,61 +146,55 @@ def shrunk(plan: Plan, failure: Failure) -> Plan:
 # --- many seeds ---
 
 
-def run_many(seeds: range, *, jobs: int, keep_going: bool = False) -> Tally:
+def run_many(
+    seeds: range,
+    *,
+    jobs: int,
+    keep_going: bool = False,
+    tell: Callable[[str, Failure], None] | None = None,
+) -> Tally:
     """Run the saved plans, then seeds in order, on `jobs` processes.
 
-    Stops at the first that fails, unless keep_going.
+    Stops at the first that fails, unless keep_going. tell: hears of each failure at once.
     """
     tally, progress = Tally(), _Progress(len(seeds))
-    for name, plan in saved_plans():
-        coverage = Coverage()
-        failure = judge(plan, watch=coverage.see)
-        tally.saved += 1
-        tally.counts.update(coverage.counts)
-        if failure is not None:
-            tally.failed.append((name, plan, failure))
-            if not keep_going:
-                return tally
-    for outcomes in _outcomes(seeds, jobs):
-        for seed, failure, counts in outcomes:
-            tally.seeds += 1
-            tally.counts.update(counts)
-            if failure is not None:
-                tally.failed.append((f"seed {seed}", plan_of(seed), failure))
-                if not keep_going:
-                    progress.show(tally, last=True)
-                    return tally
-        progress.show(tally)
+    with closing(_runs(seeds, jobs)) as runs:
+        for ran in runs:
+            tally.add(ran)
+            if ran.failure is not None and tell is not None:
+                tell(ran.name, ran.failure)
+            if ran.failure is not None and not keep_going:
+                break
+            progress.show(tally)
     progress.show(tally, last=True)
     return tally
 
 
-Outcome = tuple[int, Failure | None, Counter[str]]
-
-
-def _outcomes(seeds: range, jobs: int) -> Iterator[list[Outcome]]:
-    """By chunks, in order, so that the first failure is always the same one."""
+def _runs(seeds: range, jobs: int) -> Generator[Ran, None, None]:
+    """In order, so that the first failure is always the same one. Closing it ends the processes."""
+    for name, plan in saved_plans():
+        yield _run_one(name, plan, saved=True)
     chunks = [seeds[start : start + CHUNK_SEEDS] for start in range(0, len(seeds), CHUNK_SEEDS)]
     if jobs == 1:
-        yield from map(_run_chunk, chunks)
+        yield from chain.from_iterable(map(_run_chunk, chunks))
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(jobs, len(chunks) or 1), _leave_signals_to_parent) as pool:
-        yield from pool.imap(_run_chunk, chunks)  # leaving the block ends the processes
+        yield from chain.from_iterable(pool.imap(_run_chunk, chunks))
 
 
 def _leave_signals_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run_chunk(seeds: range) -> list[Outcome]:
-    """Stops at a failure of its own: nobody asks for what comes after, or few."""
-    outcomes: list[Outcome] = []
-    for seed in seeds:
-        coverage = Coverage()
-        failure = judge(plan_of(seed), watch=coverage.see)
-        outcomes.append((seed, failure, coverage.counts))
-    return outcomes
+def _run_chunk(seeds: range) -> list[Ran]:
+    return [_run_one(f"seed {seed}", plan_of(seed), saved=False) for seed in seeds]
+
+
+def _run_one(name: str, plan: Plan, *, saved: bool) -> Ran:
+    coverage = Coverage()
+    failure = judge(plan, watch=coverage.see)
+    return Ran(name=name, saved=saved, failure=failure, counts=coverage.counts)
 
 
 class _Progress:
