@@ -148,7 +148,12 @@ def _on_handover_event(
 def _on_stamped(peer: Peer, event: Stamped) -> Step:
     """A segment got its priority: the event may have passed."""
     segment = event.segment if peer.head is None else max(event.segment, peer.head)
-    peer = replace(peer, head=segment, schedule=forget_before(peer.schedule, segment))
+    peer = replace(
+        peer,
+        head=segment,
+        schedule=forget_before(peer.schedule, segment),
+        withheld=_with_withheld(peer, event.segment),
+    )
     side = peer.side
     if side is None or side.phase is not PeerPhase.ARMED or side.frame is None:
         return Step(peer=peer)
@@ -157,6 +162,13 @@ def _on_stamped(peer: Peer, event: Stamped) -> Step:
         return Step(peer=peer)
     done = Confirmation(segment=event_segment - 1)
     return Step(peer=moved(peer, side, PeerPhase.SWITCHED, confirmation=done))
+
+
+def _with_withheld(peer: Peer, segment: int) -> tuple[int, int] | None:
+    if not lead_at(peer.schedule, segment).silent:
+        return peer.withheld
+    first, last = peer.withheld or (segment, segment - 1)
+    return (first, segment) if segment == last + 1 else (segment, segment)
 
 
 def _on_pushed(peer: Peer, event: Pushed) -> Step:
@@ -196,8 +208,8 @@ def _on_tick(peer: Peer, now_us: int) -> Step:
 def _on_take(peer: Peer, event: Take) -> Step:
     """Lead from the next segment. Repeating the same term is answered as before.
 
-    A handover under way is over with that: its term is lower. An encoder that was silent first
-    sends what its downstream lacks, so that a silent standby costs no frame when it has to lead.
+    A handover under way is over with that: its term is lower. What was withheld and the downstream
+    lacks is sent first, so that a silent standby costs no frame when it has to lead.
     """
     if leading_term(peer) == event.term:
         return Step(peer=peer, reply=replace(ACCEPTED, segment=next_segment(peer)))
@@ -205,11 +217,14 @@ def _on_take(peer: Peer, event: Take) -> Step:
         message = f"term {event.term} is not above {peer.known_term}"
         return refuse(peer, Refusal.STALE_TERM, message)
     peer, effects = _without_handover(peer, f"it leads with term {event.term} now")
-    first = _first_to_send(peer, event.from_segment)
-    if first < next_segment(peer):
-        effects = (*effects, Resend(first=first, last=next_segment(peer) - 1))
+    first = next_segment(peer)
+    lacking = _lacking(peer, event.from_segment)
+    if lacking is not None:
+        first = lacking.first
+        effects = (*effects, lacking)
     taken = replace(
         peer,
+        withheld=None,
         schedule=lead_from(peer.schedule, first, event.term),
         known_term=event.term,
         retired=False,
@@ -228,13 +243,12 @@ def _without_handover(peer: Peer, why: str) -> tuple[Peer, tuple[Effect, ...]]:
     return given_up.peer, given_up.effects
 
 
-def _first_to_send(peer: Peer, wanted: int | None) -> int:
-    """From where a new leadership holds: further back only as far as nothing was sent."""
-    soonest = next_segment(peer)
-    now = lead_at(peer.schedule, soonest - 1)
-    if wanted is None or peer.head is None or not now.silent:
-        return soonest
-    return min(soonest, max(wanted, now.segment))
+def _lacking(peer: Peer, wanted: int | None) -> Resend | None:
+    """What the downstream lacks of what was withheld."""
+    if wanted is None or peer.withheld is None or wanted > peer.withheld[1]:
+        return None
+    first, last = peer.withheld
+    return Resend(first=max(wanted, first), last=last)
 
 
 def _on_abort_unknown(peer: Peer, event: Abort) -> Step:

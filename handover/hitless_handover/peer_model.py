@@ -42,7 +42,8 @@ class Peer:
     """All that an encoder knows about leadership.
 
     head: newest segment stamped, None before the first. known_term: highest term heard of.
-    delivered_term: highest term that the downstream took a segment with.
+    delivered_term: highest term that the downstream took a segment with. withheld: the newest run
+    of segments that were not sent, (first, last).
     """
 
     identity: Identity
@@ -50,6 +51,7 @@ class Peer:
     schedule: Schedule = NEVER_LED
     known_term: int = 0
     delivered_term: int = 0
+    withheld: tuple[int, int] | None = None
     head: int | None = None
     retired: bool = False
     side: Side | None = None

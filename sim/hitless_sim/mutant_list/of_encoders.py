@@ -164,7 +164,7 @@ ENCODERS: tuple[Mutant, ...] = (
     Mutant(
         "resend-forgotten",
         f"{CORE}.peer",
-        "        effects = (*effects, Resend(first=first, last=next_segment(peer) - 1))",
+        "        effects = (*effects, lacking)",
         "        effects = tuple(effects)",
         "what was withheld is lost",
     ),

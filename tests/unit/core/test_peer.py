@@ -371,8 +371,32 @@ def test_taking_a_newer_term_ends_what_was_agreed() -> None:
     assert taken.effects == (SendAbort(handover_id="h", reason="Aborted"),)
 
 
+def withholding() -> Peer:
+    """A silent standby that has encoded ten segments up to HEAD."""
+    peer = Peer(identity=identity("b"), timeline=TIMELINE, schedule=SILENT)
+    for segment in range(HEAD - 9, HEAD + 1):
+        peer = machine.step(peer, Stamped(segment=segment), NOW).peer
+    return peer
+
+
+def test_what_was_withheld_before_the_event_is_sent_also_after_it() -> None:
+    """The incumbent dies with its last segments unsent; the successor leads already."""
+    begun = machine.step(withholding(), begin(), NOW).peer
+    peer = begun
+    for _ in range(4):
+        peer = machine.step(peer, Answered(handover_id="h", reply=OK), NOW).peer
+    assert peer.side is not None
+    assert peer.side.frame is not None
+    event = TIMELINE.segment_of(peer.side.frame)
+    for segment in range(HEAD + 1, event + 3):
+        peer = machine.step(peer, Stamped(segment=segment), NOW).peer
+    taken = machine.step(peer, Take(term=3, from_segment=event - 2), NOW)
+    assert taken.effects == (Resend(first=event - 2, last=event - 1),)
+    assert priority_of(taken.peer.schedule, event - 2) == 3
+
+
 def test_a_silent_encoder_that_leads_sends_what_its_downstream_lacks() -> None:
-    silent = Peer(identity=identity("b"), timeline=TIMELINE, schedule=SILENT, head=HEAD)
+    silent = withholding()
     taken = machine.step(silent, Take(term=2, from_segment=HEAD - 2), NOW)
     assert taken.effects == (Resend(first=HEAD - 2, last=HEAD),)
     assert lead_at(taken.peer.schedule, HEAD - 2) == Lead(HEAD - 2, 2)
@@ -382,8 +406,7 @@ def test_a_silent_encoder_that_leads_sends_what_its_downstream_lacks() -> None:
 
 @pytest.mark.parametrize("wanted", [None, HEAD + 1, HEAD + 9])
 def test_a_silent_encoder_sends_nothing_twice(wanted: int | None) -> None:
-    silent = Peer(identity=identity("b"), timeline=TIMELINE, schedule=SILENT, head=HEAD)
-    taken = machine.step(silent, Take(term=2, from_segment=wanted), NOW)
+    taken = machine.step(withholding(), Take(term=2, from_segment=wanted), NOW)
     assert taken.effects == ()
     assert lead_at(taken.peer.schedule, HEAD + 1) == Lead(HEAD + 1, 2)
 
