@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ it replays exactly. PYTHONPATH must hold the folder sim/."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: nothing was wrong. 1: something was. 2: a wrong command line."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no process is left behind
     try:
         return int(options.command(options))
     except KeyboardInterrupt:
