@@ -133,8 +133,10 @@ def _is_hopeless(desired: Desired, record: ChannelRecord, now_us: int) -> bool:
     since_us = record.active.since_us
     if since_us is None:
         return True
+    if desired.paused:
+        return False
     if record.phase is ChannelPhase.DEGRADED:
-        return not desired.paused
+        return True
     last = record.handover
     if last is not None and last.finished_us is not None:
         since_us = max(since_us, last.finished_us)  # since then it is to lead again

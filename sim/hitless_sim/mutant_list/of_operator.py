@@ -96,6 +96,13 @@ OPERATOR: tuple[Mutant, ...] = (
         "what is on air is deleted for what is not",
     ),
     Mutant(
+        "live-before-the-platform-says-so",
+        f"{CORE}.supervisor",
+        "    if record.phase is ChannelPhase.DEGRADED and not seen.ready:",
+        "    if record.phase is ChannelPhase.DEGRADED and seen.ready and not seen.ready:",
+        "the phase goes to and fro at every look",
+    ),
+    Mutant(
         "paused-ignored",
         f"{CORE}.supervisor",
         "    if desired.paused or desired.digest == record.active.digest:",

@@ -321,3 +321,19 @@ def test_a_successor_gets_the_anchor_that_the_incumbent_has_now() -> None:
     world.run(40)
     assert world.created_with == [None, moved]
     assert world.record.anchor == moved
+
+
+def test_an_encoder_that_takes_long_to_lead_again_is_not_replaced_while_paused(
+    world: World,
+) -> None:
+    """After a rollback whose order does not arrive, with a change of the spec that is paused."""
+    world.want = desired("v2", 2)
+    world.run_until(HandoverPhase.HOLDING)
+    world.encoders["ch-2"].delivers = False
+    world.kill("ch-2")
+    world.unreachable.add("ch-1")
+    world.want = desired("v3", 3, paused=True)
+    world.run(150)
+    assert world.record.active is not None
+    assert world.record.active.name == "ch-1"
+    assert sorted(world.states) == ["ch-1"]
