@@ -15,7 +15,14 @@ import yaml
 
 from hitless_operator.schema import Schema, structural
 from hitless_operator.status_model import EncoderDeploymentStatus
-from hitless_wire.resources import GROUP, KIND, PLURAL, VERSION, EncoderDeploymentSpec
+from hitless_wire.resources import (
+    GROUP,
+    KIND,
+    PLURAL,
+    SPARE_CEASES,
+    VERSION,
+    EncoderDeploymentSpec,
+)
 
 SINGULAR = "encoderdeployment"
 SHORT_NAME = "encd"
@@ -140,7 +147,12 @@ def _spec() -> Schema:
             "!has(self.audio) || self.audio.all(a, self.profiles.all(p, p.name != a.name))",
             "an audio track has the name of a profile: give every track its own name, it becomes "
             "part of its URLs",
-        )
+        ),
+        _rule(
+            "!(has(self.redundancy) && self.redundancy == 'HotSpare' && has(self.handover) && "
+            "has(self.handover.mode) && self.handover.mode == 'Cease')",
+            SPARE_CEASES,
+        ),
     ]
     _bound_timeline(properties["timeline"])
     _bound_profile(properties["profiles"]["items"])

@@ -240,6 +240,12 @@ class Handover(Model):
     deadlines: Deadlines = Deadlines()
 
 
+SPARE_CEASES = (
+    "a hot spare sends all the time, and the downstream of mode Cease knows no priorities: set "
+    "handover.mode to Priority or SilentStandby, or redundancy to None"
+)
+
+
 class Redundancy(StrEnum):
     """What stands by when no update is under way."""
 
@@ -298,6 +304,8 @@ class EncoderDeploymentSpec(Model):
         names = [p.name for p in self.profiles] + [a.name for a in self.audio]
         if len(set(names)) != len(names):
             raise ValueError(f"names of profiles and audio must differ, got {', '.join(names)}")
+        if self.redundancy is Redundancy.HOT_SPARE and self.handover.mode is HandoverMode.CEASE:
+            raise ValueError(SPARE_CEASES)
         timeline, timecode = self.timeline.resolve(), self.handover.event.at_timecode
         if timecode is not None:
             timeline.frame_of_timecode(timecode, 0)

@@ -99,6 +99,14 @@ def test_unreachable_source(channel: Channel) -> None:
             "width must be even",
         ),
         ({"handover": {"leadSegments": 0}}, "leadSegments"),
+        (
+            {"handover": {"event": {"atFrame": 1, "atTimecode": "10:00:00:00"}}},
+            "give one of atFrame, atTimestamp and atTimecode",
+        ),
+        (
+            {"handover": {"mode": "Cease"}, "redundancy": "HotSpare"},
+            "set handover.mode to Priority or SilentStandby",
+        ),
     ],
 )
 def test_invalid_spec(channel: Channel, spec: dict[str, object], says: str) -> None:
