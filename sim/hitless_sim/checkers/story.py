@@ -73,7 +73,7 @@ class Pod:
 
 @dataclass(slots=True)
 class Story:
-    """Everything that was told.
+    """Everything that was told. What the user wanted last outlives the channel that he deletes.
 
     stored: every record with its version, ascending. grants: (encoder, term) of every order
     to lead. runs: by instance. pods: by uid. offers: by segment, then by encoder name.
@@ -85,6 +85,7 @@ class Story:
     desired: Desired | None = None
     mode: HandoverMode = HandoverMode.PRIORITY
     timeline: Timeline | None = None
+    has_origin: bool = True
     record: ChannelRecord = field(default_factory=ChannelRecord)
     version: int = 0
     stored: list[tuple[int, ChannelRecord]] = field(default_factory=list)
@@ -110,7 +111,8 @@ class Story:
                 self._tell_encoder(fact)
             case UserWants(desired=desired, mode=mode):
                 self.desired, self.mode = desired, mode
-                self.timeline = self.timeline if desired is None else desired.timeline
+                if desired is not None:
+                    self.timeline, self.has_origin = desired.timeline, desired.has_origin
             case Stored(record=record, version=version):
                 self.record, self.version = record, version
                 self.stored.append((version, record))
@@ -194,9 +196,7 @@ class Story:
     @property
     def blind(self) -> bool:
         """Whether what is downstream knows no priorities: it is not our origin."""
-        if self.desired is None or self.mode is HandoverMode.PRIORITY:
-            return False
-        return not self.desired.has_origin
+        return self.mode is not HandoverMode.PRIORITY and not self.has_origin
 
     def record_at(self, version: int) -> ChannelRecord | None:
         """The record as a reader of this version has it; None when nothing was stored by then.
