@@ -45,7 +45,7 @@ class NothingLost(Checker):
 
     A gap must lie wholly outside what was delivered, end before something that was, and not be
     recorded before the deadline. An encoder that is told to lead, and lives, sends what it withheld
-    of the undecided segments. An origin that is up decides in time.
+    of the undecided segments before anything later. An origin that is up decides in time.
     """
 
     invariant = "I1"
@@ -55,6 +55,7 @@ class NothingLost(Checker):
         super().__init__(story)
         self.withheld: dict[str, set[int]] = {}  # by instance
         self.owed: dict[int, str] = {}  # segment to the instance that has to send it after all
+        self.newest: dict[str, int] = {}  # that an instance sent
         self.sent: set[int] = set()  # segments that anybody stamped without withholding them
 
     def _see(self, fact: Fact) -> None:
@@ -76,7 +77,7 @@ class NothingLost(Checker):
                 raise self.object(gap, f"segment {segment} is given up though {name} delivered it")
             debtor = self.owed.get(segment, "")
             run = self.story.runs.get(debtor)
-            if run is not None and run.ended_us is None:
+            if run is not None and run.ended_us is None and self.newest.get(debtor, -1) > segment:
                 message = f"{debtor} never sent segment {segment}, which it withheld"
                 raise self.object(gap, message)
             if segment not in self.sent:
@@ -111,6 +112,8 @@ class NothingLost(Checker):
             self.withheld.setdefault(stamped.instance, set()).add(stamped.segment)
             return
         self.sent.add(stamped.segment)
+        newest = self.newest.get(stamped.instance, stamped.segment)
+        self.newest[stamped.instance] = max(newest, stamped.segment)
         self.withheld.get(stamped.instance, set()).discard(stamped.segment)
         if self.owed.get(stamped.segment) == stamped.instance:
             del self.owed[stamped.segment]
