@@ -17,6 +17,7 @@ from hitless_sim.facts import (
 PUBLISH_DEADLINE_PERCENT = 150  # of a segment: docs/origin.md, "The selection rule"
 EXCUSE_US = 60 * MICROSECONDS  # an encoder that ended so long ago explains a gap
 STUCK_SEGMENTS = 4  # an origin that is up decides well within this time after the deadline
+KEPT_SEGMENTS = 20  # that an encoder still has; docs/protocol.md says so
 
 
 def deadline_us(story: Story) -> int:
@@ -122,8 +123,10 @@ class NothingLost(Checker):
         if not order.accepted or (order.name, order.term) not in self.story.grants:
             return
         decided = -1 if self.story.decided is None else self.story.decided
-        for segment in self.withheld.get(order.instance, ()):
-            if segment > decided:
+        withheld = self.withheld.get(order.instance, set())
+        gone = max(withheld, default=0) - KEPT_SEGMENTS
+        for segment in withheld:
+            if segment > max(decided, gone):
                 self.owed[segment] = order.instance
 
 
