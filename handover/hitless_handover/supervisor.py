@@ -257,9 +257,11 @@ def _keep_spare(
             record = replace(record, spare=spare)
         lost = is_gone(spare, seen)
         if not lost and (spare.digest == desired.digest or not _is_current(desired, record)):
-            missing = seen.state is EncoderState.MISSING
-            create = CreateEncoder(encoder=spare, anchor=record.anchor)
-            return record, (create,) if missing and _is_current(desired, record) else ()
+            if seen.state is not EncoderState.MISSING:
+                return record, ()
+            if not _is_current(desired, record):
+                return replace(record, spare=None), ()  # it never came to be, and can't now
+            return record, (CreateEncoder(encoder=spare, anchor=record.anchor),)
         record = replace(record, spare=None) if lost else record
     if not _is_current(desired, record):
         return record, ()
