@@ -117,9 +117,8 @@ class Sink:
             YOUNG_SEGMENTS * line.segment_frames * line.rate_den * MICROSECONDS // line.rate_num
         )
         self._queue: deque[tuple[int, Mapping[str, bytes]]] = deque()
-        self._backlog: deque[tuple[int, Mapping[str, bytes]]] = (
-            deque()
-        )  # withheld, wanted after all
+        # Withheld, and wanted after all: no more than the session keeps.
+        self._backlog: deque[tuple[int, Mapping[str, bytes]]] = deque()
         self._filled = asyncio.Event()
         self._described = False
         self._report = SinkReport()

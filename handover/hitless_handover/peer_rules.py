@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from hitless_handover.leadership import (
     cancel_from,
-    lead_at,
     priority_of,
 )
 from hitless_handover.messages import (
@@ -53,11 +52,6 @@ ACCEPTED = Reply(accepted=True)
 def leading_term(peer: Peer) -> int:
     """The term of the segment to be stamped next; 0 for a standby."""
     return priority_of(peer.schedule, next_segment(peer))
-
-
-def is_silent(peer: Peer) -> bool:
-    """Whether the segment to be stamped next is withheld."""
-    return lead_at(peer.schedule, next_segment(peer)).silent
 
 
 def is_too_late(criteria: Criteria, frame: int) -> bool:

@@ -294,9 +294,8 @@ def _judge_active(
     if not is_on_air(desired, record.active, view):
         return replace(record, problem=_unheard(desired, seen, view)), ()
     if record.phase is ChannelPhase.DEGRADED and not seen.ready:
-        return replace(
-            record, problem=_problem_of(seen)
-        ), ()  # as the platform said, and still does
+        # As the platform said, and still does.
+        return replace(record, problem=_problem_of(seen)), ()
     since = record.active.since_us or now_us
     live = replace(
         record,

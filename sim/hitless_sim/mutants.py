@@ -79,7 +79,7 @@ def mutated(mutant: Mutant, source: str) -> str:
     if count != 1:
         raise StaleMutant(
             f"mutant {mutant.name}: its `old` text occurs {count} times in {mutant.module}, "
-            "expected once; write it anew in mutant_list.py"
+            "expected once; write it anew in mutant_list/"
         )
     return source.replace(mutant.old, mutant.new)
 
