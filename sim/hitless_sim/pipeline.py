@@ -83,6 +83,7 @@ class Pipeline:
         "head",
         "input_lost_us",
         "last_needed",
+        "late",
         "recent",
         "stopped",
         "truncated",
@@ -96,6 +97,7 @@ class Pipeline:
         self._try: _Try | None = None
         self._waiters: list[tuple[int, Callable[[], None]]] = []
         self.encoded: int | None = None
+        self.late = False
         self.head: int | None = None
         self.recent: dict[int, Content] = {}
         self.complaint = ""
@@ -121,8 +123,10 @@ class Pipeline:
 
     def _plan(self, segment: int) -> None:
         clock, work_us = self._encoder.world.clock, SEGMENT_US * 100 // self.speed_percent
-        due_us = max(end_us(segment) + self._lag_us, clock.now_us + work_us)
-        clock.at(due_us, self._encoder, self._encode, segment)
+        due_us = end_us(segment) + self._lag_us
+        made_us = max(due_us, clock.now_us + work_us)
+        self.late = made_us > due_us
+        clock.at(made_us, self._encoder, self._encode, segment)
 
     def _encode(self, segment: int) -> None:
         if self.stopped:
@@ -190,7 +194,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """At once; what waits is dropped."""
-        self.stopped = True
+        self.stopped, self.late = True, False
         self._try = None
         self._queue.clear()
         self._backlog.clear()

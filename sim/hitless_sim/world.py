@@ -31,7 +31,8 @@ from hitless_sim.user import act
 
 See = Callable[[Fact], None]
 RESTED_LOOKS = 4  # in a row, a segment apart, until a run may end
-CATCH_UP_US = 40_000_000  # after healing: what is not on air as recorded by then will not be
+# After healing, once nobody is late: what is not on air as recorded by then will not be.
+CATCH_UP_US = 40_000_000
 QUIET_US_MAX = 200_000_000  # longer than all deadlines and the longest back-off together
 
 
@@ -184,6 +185,8 @@ class World:
         if record.phase is not ChannelPhase.LIVE or (record.handover and record.handover.live):
             return False
         if any(pod.view.state is not EncoderState.RUNNING for pod in self.api.pods.values()):
+            return False
+        if any(encoder.pipeline.late for encoder in alive(self)):
             return False
         active, published = record.active, self.origin.published
         as_recorded = active and published and published[-1][1:] == (active.name, active.term)
