@@ -22,209 +22,69 @@ decided strictly in order, k = last + 1, each once:
 
 The first complete segment starts the timeline at once: a channel is born with one encoder, and
 waiting for a second would delay every channel's first picture to spare a switch that nobody sees.
+
+A channel with parts shows them ahead of the whole segment, by the rule in `part_selection`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
+from hitless_handover import part_selection
 from hitless_handover.messages import OriginSwitch
-from hitless_handover.timeline import Timeline
-
-PENDING_MAX = 32  # undecided segments kept; more than a fallback or a resent outage ever needs
-DELIVERIES_MAX = 8  # encoders compared for one segment
-OVERLAP_REACH = 8  # segments on each side of a switch in which overlap is counted
-HISTORY_MAX = 32  # published segments whose later deliveries are still compared
-SWITCHES_MAX = 50  # switches remembered, the newest last
-# Players hold back three target durations. Half of that leaves time for one resent push and still
-# reaches the player before it runs dry.
-DEADLINE_PERCENT = 150
-
-
-def publish_deadline_us(timeline: Timeline, percent: int = DEADLINE_PERCENT) -> int:
-    """How long a segment may wait for a better delivery: percent of its length, microseconds."""
-    return timeline.segment_us * percent // 100
-
-
-class Admission(StrEnum):
-    """What may still become of a segment number."""
-
-    OPEN = "Open"  # undecided: its bytes are wanted
-    LATE = "Late"  # published: compared and counted, its bytes are not kept
-    GONE = "Gone"  # a gap, before the start, or older than the history: refused
-    TOO_FAR = "TooFar"  # more undecided segments than the origin keeps: push it again later
-
-
-class RefusalReason(StrEnum):
-    """Why a delivery was dropped."""
-
-    GONE = "Gone"  # its segment is decided and no longer compared
-    TOO_FAR = "TooFar"  # beyond the newest of PENDING_MAX undecided segments
-    CROWDED = "Crowded"  # DELIVERIES_MAX encoders already deliver this segment
-    INCOMPLETE = "Incomplete"  # still without all its tracks when PENDING_MAX was reached
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """A channel's settings. tracks: names that make a delivery complete. deadline_us: see above."""
-
-    tracks: frozenset[str]
-    segment_frames: int
-    deadline_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """What one encoder delivered of one segment. complete_us: when the last track came, or None."""
-
-    encoder: str
-    tracks: tuple[tuple[str, int], ...]  # (track, priority), in order of arrival
-    complete_us: int | None = None
-
-    @property
-    def priority(self) -> int:
-        """The claim that every track carries: an encoder leads only with all of them."""
-        return min(priority for _, priority in self.tracks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """One segment and what was delivered of it. touched_us: when the last track of it came."""
-
-    segment: int
-    touched_us: int
-    deliveries: tuple[Delivery, ...] = ()
-
-    def delivery(self, encoder: str) -> Delivery | None:
-        """An encoder's delivery, complete or not."""
-        return next((d for d in self.deliveries if d.encoder == encoder), None)
-
-    def complete(self) -> tuple[Delivery, ...]:
-        """The complete deliveries."""
-        return tuple(d for d in self.deliveries if d.complete_us is not None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """State of one channel's selection.
-
-    last: newest decided segment. term: highest priority known up to `last`. published: newest
-    published segment, by `encoder` with `priority`. slots: ascending; up to HISTORY_MAX published
-    ones, then up to PENDING_MAX undecided ones. gaps: segments never published. advanced_us: time
-    of the last publication.
-    """
-
-    rules: Rules
-    last: int | None = None
-    term: int = 0
-    published: int | None = None
-    encoder: str | None = None
-    priority: int = 0
-    fallbacks: int = 0
-    gaps: int = 0
-    switch_count: int = 0
-    switches: tuple[OriginSwitch, ...] = ()
-    slots: tuple[Slot, ...] = ()
-    advanced_us: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
-    """One valid track of a segment arrived. A resend may raise the priority, never lower it."""
-
-    segment: int
-    track: str
-    encoder: str
-    priority: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """Time has passed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishFailed:
-    """The shell could not carry out Publish for this segment: nobody has seen it."""
-
-    segment: int
-
-
-Event = Arrived | Tick | PublishFailed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
-    """Put the encoder's whole rendition set of the segment on air. term: highest known by now."""
-
-    segment: int
-    encoder: str
-    priority: int
-    fallback: bool
-    term: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordGap:
-    """Segments first to last, both included, are given up."""
-
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switched:
-    """The selected encoder changed, or the overlap of an earlier change grew (same segment)."""
-
-    switch: OriginSwitch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TermRaised:
-    """A delivery of a decided segment carried a higher term than was known."""
-
-    term: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """Drop what the encoder delivered of the segment."""
-
-    segment: int
-    encoder: str
-    reason: RefusalReason
-
-
-Effect = Publish | RecordGap | Switched | TermRaised | Refused
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Result of `step`. Effects are carried out in order; wake_at_us: send Tick no later."""
-
-    state: Selection
-    effects: tuple[Effect, ...] = ()
-    wake_at_us: int | None = None
+from hitless_handover.part_selection import PartArrived
+from hitless_handover.selection_model import (
+    DELIVERIES_MAX,
+    HISTORY_MAX,
+    OVERLAP_REACH,
+    PENDING_MAX,
+    SWITCHES_MAX,
+    Admission,
+    Arrived,
+    Delivery,
+    Effect,
+    Event,
+    Publish,
+    PublishFailed,
+    RecordGap,
+    RefusalReason,
+    Refused,
+    Rules,
+    Selection,
+    Slot,
+    Step,
+    Switched,
+    TermRaised,
+    Tick,
+)
 
 
 def step(state: Selection, event: Event, now_us: int) -> Step:
     """Take one event at a time in microseconds (monotonic, any origin)."""
+    effects: list[Effect] = []
     match event:
         case Arrived():
             state, effects = _arrive(state, event, now_us)
+        case PartArrived():
+            if state.parts is not None:
+                parts = part_selection.arrive(state.parts, event, now_us)
+                state = replace(state, parts=parts)
         case PublishFailed():
             state, effects = _fail(state, event.segment)
         case Tick():
-            effects = []
+            pass
     wake_at_us = None
     for _ in range(2 * PENDING_MAX + 1):  # each round decides a slot, or the gap before one
+        state, made, part_due_us = _advance_parts(state, now_us)
+        effects += made
         due_us = _due_us(state, now_us)
         if due_us is None or due_us > now_us:
-            wake_at_us = due_us
+            wake_at_us = min((t for t in (due_us, part_due_us) if t is not None), default=None)
             break
-        state, made = _decide(state, now_us)
-        effects += made
+        before = state
+        state, decided = _decide(state, now_us)
+        state, made = _close_parts(state, before, now_us)
+        effects += [*made, *decided]
     return Step(state=state, effects=tuple(effects), wake_at_us=wake_at_us)
 
 
@@ -243,6 +103,36 @@ def fully_delivered(state: Selection, segment: int, encoder: str) -> bool:
     slot = _slot(state, segment)
     delivery = slot.delivery(encoder) if slot else None
     return delivery is not None and delivery.complete_us is not None
+
+
+# --- parts ------------------------------------------------------------------------------------
+
+
+def _advance_parts(state: Selection, now_us: int) -> tuple[Selection, list[Effect], int | None]:
+    if state.parts is None:
+        return state, [], None
+    parts, made, due_us = part_selection.advance(state.parts, state.term, now_us)
+    return replace(state, parts=parts), [*made], due_us
+
+
+def _close_parts(
+    state: Selection, before: Selection, now_us: int
+) -> tuple[Selection, list[Effect]]:
+    """A segment or a gap was decided: what is left of its parts."""
+    if state.parts is None or state.last is None:
+        return state, []
+    encoder = state.encoder if state.published != before.published else None
+    parts, made = part_selection.close(state.parts, encoder, before.term, state.last, now_us)
+    return replace(state, parts=parts), [*made]
+
+
+def _viewed_already(state: Selection, slot: Slot) -> Delivery | None:
+    """The delivery that viewers of parts have seen to its end, if it is whole."""
+    parts = state.parts
+    if parts is None or parts.source is None or not part_selection.is_through(parts, slot.segment):
+        return None
+    delivery = slot.delivery(parts.source)
+    return delivery if delivery is not None and delivery.complete_us is not None else None
 
 
 # --- arrivals ---------------------------------------------------------------------------------
@@ -345,9 +235,7 @@ def _due_us(state: Selection, now_us: int) -> int | None:
     ready = _ready(state)
     if not ready:
         return None
-    if state.last is None or (
-        ready[0].segment == state.last + 1 and _best(state, ready[0]).priority >= state.term
-    ):
+    if state.last is None or (ready[0].segment == state.last + 1 and _may_go(state, ready[0])):
         return now_us
     own = [slot for slot in ready if slot.segment == state.last + 1]
     known = [_first_complete_us(slot) for slot in own]
@@ -355,6 +243,13 @@ def _due_us(state: Selection, now_us: int) -> int | None:
     if later:
         known.append(max(min(later), state.advanced_us))
     return min(known) + state.rules.deadline_us
+
+
+def _may_go(state: Selection, slot: Slot) -> bool:
+    """Whether nothing better is to be waited for."""
+    if _best(state, slot).priority >= state.term:
+        return True
+    return _viewed_already(state, slot) is not None
 
 
 def _decide(state: Selection, now_us: int) -> tuple[Selection, list[Effect]]:
@@ -367,6 +262,8 @@ def _decide(state: Selection, now_us: int) -> tuple[Selection, list[Effect]]:
 
 def _publish(state: Selection, slot: Slot, now_us: int) -> tuple[Selection, list[Effect]]:
     before, best = state.last, _best(state, slot)
+    if best.priority < state.term:
+        best = _viewed_already(state, slot) or best
     fallback = best.priority < state.term
     term = max(state.term, best.priority)
     effects: list[Effect] = [

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from hitless_handover.parts import PART_US_MIN
 from hitless_operator.schema import Schema, structural
 from hitless_operator.status_model import EncoderDeploymentStatus
 from hitless_wire.resources import (
@@ -38,6 +39,7 @@ _SEGMENT = (
     "(has(self.segmentFrames) ? self.segmentFrames : "
     f"(2 * {_RATE_NUM} + {_RATE_DEN} - 1) / {_RATE_DEN})"
 )
+_GOP = f"(has(self.gopFrames) ? self.gopFrames : {_SEGMENT})"
 
 PRINTER_COLUMNS: tuple[Schema, ...] = (
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
@@ -174,6 +176,16 @@ def _bound_timeline(timeline: Schema) -> None:
             f"{_SEGMENT} * {_RATE_DEN} <= 10 * {_RATE_NUM}",
             "a segment must last 1 to 10 seconds: change segmentFrames to between 1 and 10 times "
             "frameRate",
+        ),
+        _rule(
+            f"!has(self.partFrames) || {_GOP} % self.partFrames == 0",
+            "a GOP must hold whole parts: choose partFrames that divides gopFrames (when that is "
+            "not given: segmentFrames)",
+        ),
+        _rule(
+            f"!has(self.partFrames) || self.partFrames * {_RATE_DEN} * 100 >= "
+            f"{PART_US_MIN // 10_000} * {_RATE_NUM}",
+            f"a part must last at least {PART_US_MIN // 1000} ms: choose more partFrames",
         ),
     ]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from hitless_handover import selection
-from hitless_handover.selection import Admission, Effect, RefusalReason
+from hitless_handover import selection, selection_model
+from hitless_handover.selection_model import Admission, Effect, RefusalReason
 from hitless_handover.timeline import MICROSECONDS
 from hitless_origin import journal, refusals
 from hitless_origin.boxes import InitFacts
@@ -95,7 +95,7 @@ class Channel:
         self._facts = {t: judge_init(data, self.track(t)) for t, data in self._inits.items()}
         self._outdated: set[str] = set()  # tracks whose init may change, after a long silence
         self._held: dict[Place, _Held] = {}
-        self._mailbox = Mailbox(clock, lambda: self._feed(selection.Tick()))
+        self._mailbox = Mailbox(clock, lambda: self._feed(selection_model.Tick()))
         self._refresh()
 
     async def start(self) -> None:
@@ -272,7 +272,7 @@ class Channel:
     def _refuse_dropped(self, place: Place, effects: Sequence[Effect]) -> None:
         """The core may have dropped this very push: then its answer says so."""
         for effect in effects:
-            if isinstance(effect, selection.Refused) and (
+            if isinstance(effect, selection_model.Refused) and (
                 (effect.segment, effect.encoder) == (place.segment, place.encoder)
             ):
                 gone = effect.reason is RefusalReason.GONE
@@ -293,7 +293,7 @@ class Channel:
 
     # --- the core's effects -------------------------------------------------------------------
 
-    async def _feed(self, event: selection.Event) -> tuple[Effect, ...]:
+    async def _feed(self, event: selection_model.Event) -> tuple[Effect, ...]:
         result = selection.step(self.selection, event, self._clock.monotonic_us())
         self.selection = result.state
         self._mailbox.wake_at_us = result.wake_at_us
@@ -305,23 +305,25 @@ class Channel:
         lines: list[journal.Line] = []
         for effect in effects:
             match effect:
-                case selection.Publish():
+                case selection_model.Publish():
                     await self._publish(effect, lines)
                     lines = []
-                case selection.RecordGap(first=first, last=last):
+                case selection_model.RecordGap(first=first, last=last):
                     log.warning("%s: gap, segments %d to %d", self.key, first, last)
                     lines.append(journal.GapLine(first=first, last=last))
                     self._set_window(self.window and self.window.gap(first, last))
-                case selection.Switched(switch=switch):
+                case selection_model.Switched(switch=switch):
                     lines.append(journal.SwitchLine.of(switch))
-                case selection.TermRaised(term=term):
+                case selection_model.TermRaised(term=term):
                     lines.append(journal.TermLine(term=term))
-                case selection.Refused(segment=segment, encoder=encoder):
+                case selection_model.Refused(segment=segment, encoder=encoder):
                     await self._drop(segment, encoder)
         await self._append(lines)
         self._refresh()
 
-    async def _publish(self, publish: selection.Publish, before: Sequence[journal.Line]) -> None:
+    async def _publish(
+        self, publish: selection_model.Publish, before: Sequence[journal.Line]
+    ) -> None:
         segment, now_us = publish.segment, self._clock.wall_us()
         line = journal.PublishLine(
             segment=segment,
@@ -341,7 +343,7 @@ class Channel:
             log.exception("%s: segment %d can't be published", self.key, segment)
             self._set_window(window.published(segment))
             await asyncio.to_thread(self._store.discard, segment)
-            await self._feed(selection.PublishFailed(segment=segment))
+            await self._feed(selection_model.PublishFailed(segment=segment))
             return
         self.published_count += 1
         self._published_us = now_us
@@ -351,7 +353,9 @@ class Channel:
 
     async def _tidy(self, published: int) -> None:
         """Remove what is out of the window and its margin; shorten the journal."""
-        for place in [p for p in self._held if p.segment <= published - selection.HISTORY_MAX]:
+        for place in [
+            p for p in self._held if p.segment <= published - selection_model.HISTORY_MAX
+        ]:
             del self._held[place]
         margin_s = min(self.description.window_seconds, RETENTION_SECONDS_MAX)
         margin = window_segments(self.timeline, margin_s) + 1
@@ -426,25 +430,25 @@ class Channel:
         )
 
 
-def _arrived(place: Place, priority: int) -> selection.Arrived:
-    return selection.Arrived(
+def _arrived(place: Place, priority: int) -> selection_model.Arrived:
+    return selection_model.Arrived(
         segment=place.segment, track=place.track, encoder=place.encoder, priority=priority
     )
 
 
 def _resume(
     opened: Opened, window: Window | None, deadline_percent: int, now_us: int
-) -> selection.Selection:
+) -> selection_model.Selection:
     """The core's state as the journal left it."""
     snapshot, timeline = opened.snapshot, opened.description.timeline()
     runs = list(window.runs()) if window else []
     published = [k for run in runs for k in range(run.first, run.last + 1)]
-    recent = published[-selection.HISTORY_MAX :]
-    return selection.Selection(
-        rules=selection.Rules(
+    recent = published[-selection_model.HISTORY_MAX :]
+    return selection_model.Selection(
+        rules=selection_model.Rules(
             tracks=frozenset(track.name for track in opened.description.tracks),
             segment_frames=timeline.segment_frames,
-            deadline_us=selection.publish_deadline_us(timeline, deadline_percent),
+            deadline_us=selection_model.publish_deadline_us(timeline, deadline_percent),
         ),
         last=window.last if window else None,
         term=snapshot.term,
@@ -455,6 +459,6 @@ def _resume(
         gaps=snapshot.gaps,
         switch_count=snapshot.switch_count,
         switches=tuple(line.value() for line in snapshot.switches),
-        slots=tuple(selection.Slot(segment=k, touched_us=now_us) for k in recent),
+        slots=tuple(selection_model.Slot(segment=k, touched_us=now_us) for k in recent),
         advanced_us=now_us,
     )

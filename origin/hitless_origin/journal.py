@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hitless_handover.messages import OriginSwitch
-from hitless_handover.selection import SWITCHES_MAX
+from hitless_handover.selection_model import SWITCHES_MAX
 from hitless_origin.errors import StoreError
 from hitless_origin.window import Window
 

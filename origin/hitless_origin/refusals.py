@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from hitless_handover.selection import PENDING_MAX, Admission
+from hitless_handover.selection_model import PENDING_MAX, Admission
 from hitless_origin.errors import PushRefused
 from hitless_origin.names import ChannelKey
 

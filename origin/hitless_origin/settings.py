@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hitless_handover.selection import DEADLINE_PERCENT
+from hitless_handover.selection_model import DEADLINE_PERCENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

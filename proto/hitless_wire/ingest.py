@@ -8,30 +8,37 @@ with which priority.
     PUT  {base}/ingest/{namespace}/{channel}/description.json   ChannelDescription
     PUT  {base}/ingest/{namespace}/{channel}/{track}/init.mp4   CMAF header
     PUT  {base}/ingest/{namespace}/{channel}/{track}/{k}.m4s    CMAF segment k, complete
+    PUT  {base}/ingest/{namespace}/{channel}/{track}/{k}.{p}.m4s   its part p, in low latency
     GET  {base}/api/v1/channels                                 list of ChannelReport
     GET  {base}/api/v1/channels/{namespace}/{channel}           ChannelReport
     GET  {base}/live/{namespace}/{channel}/master.m3u8          HLS multivariant playlist
     GET  {base}/live/{namespace}/{channel}/{track}/media.m3u8   HLS media playlist
     GET  {base}/live/{namespace}/{channel}/manifest.mpd         DASH
-    GET  {base}/live/{namespace}/{channel}/{track}/init.mp4 and /{k}.m4s
+    GET  {base}/live/{namespace}/{channel}/{track}/init.mp4, /{k}.m4s and /{k}.{p}.m4s
     GET  {base}/healthz, {base}/metrics
 
 Answers to a push: 201 stored, 200 already held (a resend: same encoder, same bytes), 400 malformed,
 403 path or identity not allowed, 404 unknown track, 409 differs from what the channel holds (body
 says which field), 412 description or init missing (push them again), 413 too large, 410 older than
 the window.
+
+Parts (CMAF chunks, `partFrames` of them a part) come ahead of the segment, in order; the bytes of
+all parts, one after the other, are the bytes of the segment. A part is answered 202 when it is kept
+and others are missing, 201 when with it the track of the segment is whole: then the segment need
+not be pushed. Where that answer does not come, the encoder pushes the segment whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import Model, Name
+from hitless_wire.resources import Model, Name, without_none
 
 HEADER_ENCODER = "Hitless-Encoder"
 HEADER_PRIORITY = "Hitless-Priority"
@@ -62,6 +69,7 @@ class ChannelDescription(Model):
     rate_den: Annotated[int, Field(gt=0)]
     segment_frames: Annotated[int, Field(gt=0)]
     gop_frames: Annotated[int, Field(gt=0)]
+    part_frames: Annotated[int | None, Field(gt=0)] = None
     audio_rate: Annotated[int, Field(gt=0)] = 48_000
     window_seconds: Annotated[int, Field(gt=0)]
     tracks: tuple[TrackDescription, ...]
@@ -75,6 +83,17 @@ class ChannelDescription(Model):
             gop_frames=self.gop_frames,
             audio_rate=self.audio_rate,
         )
+
+    def parts(self) -> PartGrid | None:
+        """The grid of parts, where there are any. Raises TimelineError."""
+        if self.part_frames is None:
+            return None
+        return PartGrid(timeline=self.timeline(), part_frames=self.part_frames)
+
+    @model_serializer(mode="wrap")
+    def _without_parts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without parts it is written as before there were any: older origins take it."""
+        return without_none(dump(self), "part_frames", "partFrames")
 
     def fingerprint(self) -> str:
         """16 hex digits over what must be equal for two outputs to be interchangeable.
@@ -129,6 +148,11 @@ class ChannelReport(Model):
     mismatches: int
     inputs: tuple[EncoderInput, ...]
     switches: tuple[SwitchReport, ...]  # the newest last, at most 50
+
+
+def part_name(segment: int, part: int) -> str:
+    """The last piece of a part's path."""
+    return f"{segment}.{part}{SEGMENT_SUFFIX}"
 
 
 def ingest_path(namespace: str, channel: str) -> str:

@@ -18,12 +18,15 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 from hitless_handover.messages import ATTEMPTS_MAX, CALL_S, ROUNDS_MAX, HandoverMode
+from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Anchor, Timeline
 
 GROUP = "hitless.video"
@@ -41,6 +44,11 @@ class Model(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
     )
+
+
+def without_none(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A dumped model without these fields where they are None."""
+    return {name: v for name, v in body.items() if name not in names or v is not None}
 
 
 class Source(Model):
@@ -94,6 +102,14 @@ class TimelineSpec(Model):
         int | None,
         Field(ge=1, le=1200, description="Frames in a GOP; divides segmentFrames, its default."),
     ] = None
+    part_frames: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1200,
+            description="Low latency: frames in a part; divides gopFrames. Default: no parts.",
+        ),
+    ] = None
 
     def resolve(self) -> Timeline:
         """The grid in integers. Raises TimelineError when the values do not fit together."""
@@ -105,6 +121,17 @@ class TimelineSpec(Model):
             segment_frames=segment,
             gop_frames=self.gop_frames or segment,
         )
+
+    def parts(self) -> PartGrid | None:
+        """The grid of parts, where there are any. Raises TimelineError."""
+        if self.part_frames is None:
+            return None
+        return PartGrid(timeline=self.resolve(), part_frames=self.part_frames)
+
+    @model_serializer(mode="wrap")
+    def _without_parts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without parts it is written as before there were any: digests stay what they were."""
+        return without_none(dump(self), "part_frames", "partFrames")
 
 
 class Profile(Model):
@@ -307,6 +334,7 @@ class EncoderDeploymentSpec(Model):
         if self.redundancy is Redundancy.HOT_SPARE and self.handover.mode is HandoverMode.CEASE:
             raise ValueError(SPARE_CEASES)
         timeline, timecode = self.timeline.resolve(), self.handover.event.at_timecode
+        self.timeline.parts()
         if timecode is not None:
             timeline.frame_of_timecode(timecode, 0)
         return self

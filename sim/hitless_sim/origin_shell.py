@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from hitless_handover import selection
+from hitless_handover import selection, selection_model
 from hitless_handover.messages import OriginReport
-from hitless_handover.selection import Admission, Effect, RefusalReason, Selection, Slot
+from hitless_handover.selection_model import Admission, Effect, RefusalReason, Selection, Slot
 from hitless_sim.clockwork import Process
 from hitless_sim.facts import Delivered, Gap, Published
 from hitless_sim.scenario import TIMELINE
@@ -26,10 +26,10 @@ ORIGIN = "origin"
 ORIGIN_DISTANCE_US = 4_000
 TRACKS = ("a", "v")
 HELD_MAX = 400  # tracks, before the oldest are looked for and forgotten
-RULES = selection.Rules(
+RULES = selection_model.Rules(
     tracks=frozenset(TRACKS),
     segment_frames=TIMELINE.segment_frames,
-    deadline_us=selection.publish_deadline_us(TIMELINE),
+    deadline_us=selection_model.publish_deadline_us(TIMELINE),
 )
 
 
@@ -143,17 +143,19 @@ class Origin(Process):
         self._tell_delivered(push)
         effects = self._feed(self._arrived(place, push.priority))
         for effect in effects:
-            if isinstance(effect, selection.Refused) and (
+            if isinstance(effect, selection_model.Refused) and (
                 (effect.segment, effect.encoder) == (push.segment, push.name)
             ):
                 return Status.REFUSED if effect.reason is RefusalReason.GONE else Status.RETRY
         return Status.STORED
 
-    def _arrived(self, place: tuple[int, str, str], priority: int) -> selection.Arrived:
+    def _arrived(self, place: tuple[int, str, str], priority: int) -> selection_model.Arrived:
         segment, name, track = place
         if self._blind:
             priority = 1 if self.state.encoder in {name, None} else 0
-        return selection.Arrived(segment=segment, track=track, encoder=name, priority=priority)
+        return selection_model.Arrived(
+            segment=segment, track=track, encoder=name, priority=priority
+        )
 
     def _tell_delivered(self, push: Push) -> None:
         """Tell the checkers once the last track is there."""
@@ -176,7 +178,7 @@ class Origin(Process):
 
     # --- the core ---
 
-    def _feed(self, event: selection.Event) -> tuple[Effect, ...]:
+    def _feed(self, event: selection_model.Event) -> tuple[Effect, ...]:
         world = self._world
         result = selection.step(self.state, event, world.clock.now_us)
         self.state = result.state
@@ -191,22 +193,22 @@ class Origin(Process):
     def _tick(self, wake_us: int) -> None:
         if wake_us == self._wake_us:
             self._wake_us = None
-            self._feed(selection.Tick())
+            self._feed(selection_model.Tick())
 
     def _carry_out(self, effect: Effect) -> None:
         world = self._world
         match effect:
-            case selection.Publish():
+            case selection_model.Publish():
                 self._publish(effect)
-            case selection.RecordGap(first=first, last=last):
+            case selection_model.RecordGap(first=first, last=last):
                 world.say(Gap(at_us=world.clock.now_us, first=first, last=last))
-            case selection.Refused(segment=segment, encoder=name):
+            case selection_model.Refused(segment=segment, encoder=name):
                 for track in TRACKS:
                     self._held.pop((segment, name, track), None)
             case _:
                 return
 
-    def _publish(self, effect: selection.Publish) -> None:
+    def _publish(self, effect: selection_model.Publish) -> None:
         world, priority, fallback = self._world, effect.priority, effect.fallback
         if self._blind:
             priority = self._claimed(effect.segment, effect.encoder)
@@ -222,7 +224,7 @@ class Origin(Process):
             )
         )
         if len(self._held) > HELD_MAX:
-            old = effect.segment - selection.HISTORY_MAX
+            old = effect.segment - selection_model.HISTORY_MAX
             for place in [place for place in self._held if place[0] <= old]:
                 del self._held[place]
 
@@ -239,7 +241,7 @@ class Origin(Process):
         after.known, after.fingerprint = self.known, self.fingerprint
         after.published = self.published
         now_us = self._world.clock.now_us
-        numbers = [row[0] for row in self.published[-selection.HISTORY_MAX :]]
+        numbers = [row[0] for row in self.published[-selection_model.HISTORY_MAX :]]
         after.state = replace(
             state,
             slots=tuple(Slot(segment=number, touched_us=now_us) for number in numbers),

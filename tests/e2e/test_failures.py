@@ -94,6 +94,8 @@ def test_unreachable_source(channel: Channel) -> None:
             {"timeline": {"segmentFrames": 60, "gopFrames": 40}},
             "gopFrames that divides segmentFrames",
         ),
+        ({"timeline": {"gopFrames": 30, "partFrames": 12}}, "partFrames that divides gopFrames"),
+        ({"timeline": {"gopFrames": 30, "partFrames": 2}}, "a part must last at least 160 ms"),
         (
             {"profiles": [{"name": "v", "width": 321, "height": 180, "maxKbps": 400}]},
             "width must be even",

@@ -14,7 +14,7 @@ ORIGIN: tuple[Mutant, ...] = (
     ),
     Mutant(
         "incomplete-published",
-        f"{CORE}.selection",
+        f"{CORE}.selection_model",
         "        return tuple(d for d in self.deliveries if d.complete_us is not None)",
         (
             "        return tuple(replace(d, complete_us=d.complete_us or 0) for d in "

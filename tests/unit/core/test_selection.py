@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hitless_handover import selection
-from hitless_handover.selection import (
+from hitless_handover import selection, selection_model
+from hitless_handover.selection_model import (
     Admission,
     Arrived,
     Effect,
@@ -79,7 +79,7 @@ class Channel:
     def encoders(self) -> str:
         return "".join(p.encoder for p in self.air)
 
-    def _step(self, event: selection.Event) -> list[Effect]:
+    def _step(self, event: selection_model.Event) -> list[Effect]:
         before = self.state
         result = selection.step(self.state, event, self.now_us)
         self.state, self.wake_at_us = result.state, result.wake_at_us
@@ -144,10 +144,10 @@ class Channel:
         numbers = [slot.segment for slot in state.slots]
         assert numbers == sorted(set(numbers))
         waiting = [n for n in numbers if state.last is None or n > state.last]
-        assert len(waiting) <= selection.PENDING_MAX
-        assert len(numbers) - len(waiting) <= selection.HISTORY_MAX
-        assert all(len(slot.deliveries) <= selection.DELIVERIES_MAX for slot in state.slots)
-        assert len(state.switches) <= selection.SWITCHES_MAX
+        assert len(waiting) <= selection_model.PENDING_MAX
+        assert len(numbers) - len(waiting) <= selection_model.HISTORY_MAX
+        assert all(len(slot.deliveries) <= selection_model.DELIVERIES_MAX for slot in state.slots)
+        assert len(state.switches) <= selection_model.SWITCHES_MAX
         assert state.term >= before.term
         made = sum(isinstance(e, Publish) and e.fallback for e in self.effects)
         assert state.fallbacks == made
@@ -370,7 +370,7 @@ def test_overlap_counts_both_sides_up_to_its_reach(channel: Channel) -> None:
         channel.push(k, "i", 1 if k < 120 else 0)
         channel.push(k, "s", 2 if k >= 120 else 0)
     [switch] = channel.state.switches
-    assert switch.overlap_frames == (2 * selection.OVERLAP_REACH + 1) * FRAMES
+    assert switch.overlap_frames == (2 * selection_model.OVERLAP_REACH + 1) * FRAMES
     grown = [e.switch.overlap_frames for e in channel.effects if isinstance(e, Switched)]
     assert grown == sorted(grown)
     assert grown[-1] == switch.overlap_frames
@@ -400,7 +400,7 @@ def test_an_encoder_that_never_completes_does_not_block_another(channel: Channel
 
 def test_nobody_pushes_out_what_is_just_being_delivered(channel: Channel) -> None:
     channel.push(0, "a", 1)
-    for k in range(1000, 1000 + selection.PENDING_MAX):
+    for k in range(1000, 1000 + selection_model.PENDING_MAX):
         channel.track(k, "v0", "mad", 9)
     channel.wait(1)
     channel.track(1, "v0", "a", 1)
@@ -413,7 +413,7 @@ def test_nobody_pushes_out_what_is_just_being_delivered(channel: Channel) -> Non
 
 def test_too_many_undecided_segments_are_refused_or_replaced(channel: Channel) -> None:
     channel.push(0, "a", 1)
-    for k in range(selection.PENDING_MAX):
+    for k in range(selection_model.PENDING_MAX):
         channel.push(100 + k, "mad", 0)
     assert selection.admission(channel.state, 9000) is Admission.TOO_FAR
     assert {type(e) for e in channel.push(9000, "mad", 0)} == {Refused}
@@ -421,7 +421,7 @@ def test_too_many_undecided_segments_are_refused_or_replaced(channel: Channel) -
     assert channel.segments() == [0, 1]
     assert (
         Refused(
-            segment=100 + selection.PENDING_MAX - 1,
+            segment=100 + selection_model.PENDING_MAX - 1,
             encoder="mad",
             reason=RefusalReason.TOO_FAR,
         )
@@ -431,10 +431,10 @@ def test_too_many_undecided_segments_are_refused_or_replaced(channel: Channel) -
 
 def test_too_many_encoders_are_refused(channel: Channel) -> None:
     channel.push(0, "a", 1)
-    for i in range(selection.DELIVERIES_MAX + 1):
+    for i in range(selection_model.DELIVERIES_MAX + 1):
         channel.track(1, "v0", f"e{i}", 0)
     assert channel.effects[-1] == Refused(
-        segment=1, encoder=f"e{selection.DELIVERIES_MAX}", reason=RefusalReason.CROWDED
+        segment=1, encoder=f"e{selection_model.DELIVERIES_MAX}", reason=RefusalReason.CROWDED
     )
 
 
@@ -442,7 +442,7 @@ def test_switches_and_history_are_bounded(channel: Channel) -> None:
     for k in range(200):
         channel.push(k, "ab"[k % 2], k + 1)
     assert channel.state.switch_count == 199
-    assert len(channel.state.switches) == selection.SWITCHES_MAX
+    assert len(channel.state.switches) == selection_model.SWITCHES_MAX
     assert selection.admission(channel.state, 0) is Admission.GONE
     assert selection.admission(channel.state, 199) is Admission.LATE
     assert selection.admission(channel.state, 200) is Admission.OPEN
@@ -458,7 +458,7 @@ def test_the_default_deadline_is_one_and_a_half_segments(
     timeline = Timeline(
         rate_num=rate_num, rate_den=rate_den, segment_frames=frames, gop_frames=frames
     )
-    assert selection.publish_deadline_us(timeline) == deadline_us
+    assert selection_model.publish_deadline_us(timeline) == deadline_us
 
 
 # --- random drive -----------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_list_map_keys_are_required_or_defaulted() -> None:
 
 def test_every_rule_says_what_to_do() -> None:
     rules = [r for _, n in nodes(root()) for r in n.get("x-kubernetes-validations", [])]
-    assert len(rules) == 11
+    assert len(rules) == 13
     assert all(len(rule["message"]) > 30 and "\n" not in rule["message"] for rule in rules)
 
 
