@@ -73,6 +73,7 @@ async def run(config: EncoderConfig, host: str, port: int) -> int:
         version,
         preset,
         lead_of=conductor.stamp,
+        is_silent=conductor.is_silent,
         on_pushed=conductor.pushed,
         clock=clock,
     )

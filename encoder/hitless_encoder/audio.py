@@ -72,30 +72,49 @@ def describe(track: AudioTrack, timeline: Timeline) -> SoundTrack:
     return SoundTrack(init=audio_init(header), codecs=CODECS)
 
 
-def encode_segment(track: AudioTrack, timeline: Timeline, segment: int, pcm: Pcm) -> list[Sample]:
-    """The AAC frames of a segment; pcm holds exactly preroll_samples(timeline, segment).
+class SegmentSound:
+    """Encodes the sound of one segment, an AAC frame at a time; `samples` grows in order.
 
-    Raises CodecError when the encoder does not give each frame once.
+    next_samples: absolute samples [start, stop) to give to `add`; None: the segment is complete.
     """
-    context = _open(track, timeline.audio_rate)
-    count = timeline.first_audio_frame(segment + 1) - timeline.first_audio_frame(segment)
-    wanted: dict[int, bytes] = {}
-    for index in range(pcm.shape[1] // AAC_FRAME_SAMPLES + 1):
-        for packet in context.encode(_frame(pcm, index, timeline.audio_rate)):
+
+    def __init__(self, track: AudioTrack, timeline: Timeline, segment: int) -> None:
+        self._context = _open(track, timeline.audio_rate)
+        self._rate = timeline.audio_rate
+        self._start, self._stop = preroll_samples(timeline, segment)
+        self._fed = 0
+        self._count = timeline.first_audio_frame(segment + 1) - timeline.first_audio_frame(segment)
+        self.segment = segment
+        self.samples: list[Sample] = []
+
+    @property
+    def next_samples(self) -> tuple[int, int] | None:
+        """See the class."""
+        first = self._start + self._fed * AAC_FRAME_SAMPLES
+        return (first, first + AAC_FRAME_SAMPLES) if first < self._stop else None
+
+    def add(self, pcm: Pcm) -> None:
+        """Encode the next frame; after the last one all samples are there. Raises CodecError."""
+        self._take(_frame(pcm, self._fed * AAC_FRAME_SAMPLES, self._rate))
+        self._fed += 1
+        if self.next_samples is None:
+            self._take(None)
+            if len(self.samples) != self._count:
+                got = f"{len(self.samples)} of {self._count} frames of segment {self.segment}"
+                raise CodecError(f"AAC gave {got}")
+
+    def _take(self, frame: av.AudioFrame | None) -> None:
+        for packet in self._context.encode(frame):
             place, rest = divmod(packet.pts or 0, AAC_FRAME_SAMPLES)
-            if rest == 0 and 0 <= place - PREROLL_FRAMES < count:
-                wanted[place - PREROLL_FRAMES] = bytes(packet)
-    if sorted(wanted) != list(range(count)):
-        raise CodecError(f"AAC gave {len(wanted)} of {count} frames of segment {segment}")
-    return [Sample(data=wanted[index]) for index in range(count)]
+            if rest or not 0 <= place - PREROLL_FRAMES < self._count:
+                continue
+            if place - PREROLL_FRAMES != len(self.samples):
+                raise CodecError(f"AAC gave frame {place} of segment {self.segment} out of order")
+            self.samples.append(Sample(data=bytes(packet)))
 
 
-def _frame(pcm: Pcm, index: int, rate: int) -> av.AudioFrame | None:
-    """The AAC frame's samples, with times counted from the start of pcm; None after the last."""
-    start = index * AAC_FRAME_SAMPLES
-    part = pcm[:, start : start + AAC_FRAME_SAMPLES]
-    if part.shape[1] == 0:
-        return None
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout="stereo")
-    frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+def _frame(pcm: Pcm, at: int, rate: int) -> av.AudioFrame:
+    """An AAC frame's samples, with the time counted from the start of the pre-roll."""
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm), format="fltp", layout="stereo")
+    frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
     return frame

@@ -1,4 +1,4 @@
-"""The ladder: blocks in, complete CMAF segments of every track out; one thread a track.
+"""The ladder: blocks in, CMAF chunks of every track out; one thread a track.
 
 A rendition's thread scales from the next larger one (or the source), hands its picture on, and
 encodes. A frame object belongs to one encoding thread; others only read its planes. Nothing starts
@@ -18,13 +18,14 @@ import av
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from hitless_encoder import audio
+from hitless_encoder.chunks import Chunk, Cutter
 from hitless_encoder.mailbox import Closed, Mailbox
-from hitless_encoder.mux import media_segment
 from hitless_encoder.pcm import Pcm, PcmRing
 from hitless_encoder.pictures import copied
 from hitless_encoder.sources.base import Block
 from hitless_encoder.video import SegmentEncoder, VideoSettings
-from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
+from hitless_handover.parts import PartGrid
+from hitless_handover.timeline import Timeline
 from hitless_wire.resources import AudioTrack, Profile
 
 QUEUE_FRAMES = 16  # between two threads; covers the flush of x264's look-ahead at a segment's end
@@ -34,11 +35,11 @@ _SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.B
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """One track of one segment. busy_us: time that its thread worked on it."""
+    """One track's chunk of a segment. busy_us: time that its thread worked on it."""
 
     track: str
     segment: int
-    data: bytes
+    chunk: Chunk
     busy_us: int
 
 
@@ -93,16 +94,20 @@ class _Worker(threading.Thread):
 class Rung(_Worker):
     """One rendition: scales, hands on to its children, encodes."""
 
-    def __init__(self, settings: VideoSettings, *, deliver: Deliver, fail: Fail) -> None:
+    def __init__(
+        self, settings: VideoSettings, parts: PartGrid | None, *, deliver: Deliver, fail: Fail
+    ) -> None:
         super().__init__(settings.profile.name, fail)
         self.mailbox: Mailbox[_Picture | _Restart] = Mailbox(QUEUE_FRAMES)
         self.children: list[Rung] = []
         self.owns_input = False  # whether the pictures it gets may be encoded as they are
         self._settings = settings
         self._line = settings.timeline
+        self._parts = parts
         self._deliver = deliver
         self._scaler = VideoReformatter()
         self._encoder: SegmentEncoder | None = None
+        self._cutter = Cutter.of_pictures(self._line, parts, 0)
         self._busy_ns = 0
 
     def step(self) -> None:
@@ -120,6 +125,7 @@ class Rung(_Worker):
         started_ns = time.perf_counter_ns()
         if item.frame == self._line.first_frame(segment):
             self._encoder, self._busy_ns = SegmentEncoder(self._settings), 0
+            self._cutter = Cutter.of_pictures(self._line, self._parts, segment)
         picture = self._fitted(item.picture)
         if self._encoder is not None:
             self._encoder.stamp(picture)
@@ -128,9 +134,11 @@ class Rung(_Worker):
             return
         self._encoder.add(picture)
         if item.frame + 1 == self._line.first_frame(segment + 1):
-            self._finish(self._encoder, segment, started_ns + waited_ns)
-        else:
-            self._busy_ns += time.perf_counter_ns() - started_ns - waited_ns
+            self._encoder.finish()
+        self._busy_ns += time.perf_counter_ns() - started_ns - waited_ns
+        for chunk in self._cutter.ready(self._encoder.samples):
+            busy_us, self._busy_ns = self._busy_ns // 1000, 0
+            self._deliver(Encoded(track=self.track, segment=segment, chunk=chunk, busy_us=busy_us))
 
     def _hand_on(self, item: _Picture) -> int:
         """Give the picture to the children; the nanoseconds that took, which are not our work."""
@@ -138,17 +146,6 @@ class Rung(_Worker):
         for child in self.children:
             child.mailbox.put(item)
         return time.perf_counter_ns() - started_ns
-
-    def _finish(self, encoder: SegmentEncoder, segment: int, started_ns: int) -> None:
-        data = media_segment(
-            encoder.finish(),
-            segment=segment,
-            decode_ticks=self._line.pts_ticks(self._line.first_frame(segment)),
-            duration_ticks=self._line.frame_ticks,
-        )
-        self._encoder = None
-        busy_us = (self._busy_ns + time.perf_counter_ns() - started_ns) // 1000
-        self._deliver(Encoded(track=self.track, segment=segment, data=data, busy_us=busy_us))
 
     def _fitted(self, picture: av.VideoFrame) -> av.VideoFrame:
         """The picture at this rendition's size, as a frame that only this thread encodes."""
@@ -164,40 +161,55 @@ class SoundWorker(_Worker):
     """One AAC track."""
 
     def __init__(
-        self, track: AudioTrack, timeline: Timeline, *, deliver: Deliver, fail: Fail
+        self,
+        track: AudioTrack,
+        timeline: Timeline,
+        parts: PartGrid | None,
+        *,
+        deliver: Deliver,
+        fail: Fail,
     ) -> None:
         super().__init__(track.name, fail)
         self.mailbox: Mailbox[_Sound | _Restart] = Mailbox(QUEUE_SOUNDS)
         self._settings = track
         self._line = timeline
+        self._parts = parts
         self._deliver = deliver
         start, stop = audio.preroll_samples(timeline, 0)
         self._ring = PcmRing(2 * (stop - start))
-        self._segment = 0
+        self._begin(0)
 
     def step(self) -> None:
-        """Take the sound of one frame; encode a segment when all of it is there."""
+        """Take the sound of one frame, and encode what is there of the segment in hand."""
         item = self.mailbox.get()
         if isinstance(item, _Restart):
-            self._segment = item.segment
+            self._begin(item.segment)
             return
         self._ring.write(self._line.first_sample(item.frame), item.pcm)
-        start, stop = audio.preroll_samples(self._line, self._segment)
-        if self._ring.end >= stop:
-            self._encode(self._segment, self._ring.read(start, stop))
-            self._segment += 1
+        while self._encode_frame():
+            pass
 
-    def _encode(self, segment: int, pcm: Pcm) -> None:
+    def _begin(self, segment: int) -> None:
+        self._sound = audio.SegmentSound(self._settings, self._line, segment)
+        self._cutter = Cutter.of_sound(self._line, self._parts, segment)
+        self._busy_ns = 0
+
+    def _encode_frame(self) -> bool:
+        """Encode the next AAC frame, if its sound is there; whether it was."""
+        span = self._sound.next_samples
+        if span is None:
+            self._begin(self._sound.segment + 1)
+            return True
+        if self._ring.end < span[1]:
+            return False
         started_ns = time.perf_counter_ns()
-        samples = audio.encode_segment(self._settings, self._line, segment, pcm)
-        data = media_segment(
-            samples,
-            segment=segment,
-            decode_ticks=self._line.first_audio_frame(segment) * AAC_FRAME_SAMPLES,
-            duration_ticks=AAC_FRAME_SAMPLES,
-        )
-        busy_us = (time.perf_counter_ns() - started_ns) // 1000
-        self._deliver(Encoded(track=self.track, segment=segment, data=data, busy_us=busy_us))
+        self._sound.add(self._ring.read(*span))
+        self._busy_ns += time.perf_counter_ns() - started_ns
+        for chunk in self._cutter.ready(self._sound.samples):
+            busy_us, self._busy_ns = self._busy_ns // 1000, 0
+            segment = self._sound.segment
+            self._deliver(Encoded(track=self.track, segment=segment, chunk=chunk, busy_us=busy_us))
+        return True
 
 
 def parents(profiles: Sequence[Profile]) -> dict[str, str | None]:
@@ -224,11 +236,12 @@ class Ladder:
         video: Sequence[VideoSettings],
         sound: Sequence[AudioTrack],
         timeline: Timeline,
+        parts: PartGrid | None = None,
         deliver: Deliver,
         fail: Fail,
     ) -> None:
         self._line = timeline
-        rungs = {v.profile.name: Rung(v, deliver=deliver, fail=fail) for v in video}
+        rungs = {v.profile.name: Rung(v, parts, deliver=deliver, fail=fail) for v in video}
         above = parents([v.profile for v in video])
         for name, parent in above.items():
             if parent is not None:
@@ -237,7 +250,7 @@ class Ladder:
         self._roots = [rungs[name] for name, parent in above.items() if parent is None]
         for rung in self._roots:
             rung.owns_input = True  # at most one root has the source's very size
-        self._sounds = [SoundWorker(t, timeline, deliver=deliver, fail=fail) for t in sound]
+        self._sounds = [SoundWorker(t, timeline, parts, deliver=deliver, fail=fail) for t in sound]
         self._expected: int | None = None
         self._first_picture = 0
 

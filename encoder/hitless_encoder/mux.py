@@ -2,7 +2,8 @@
 
 Pure functions: the same arguments give the same bytes in every process and version. FFmpeg's
 muxers restart `tfdt` and sequence numbers with each process, so they are not used. A media segment
-is `styp moof mdat`; its sequence number is the segment number modulo 2**32, `tfdt` is absolute.
+is `styp`, then `moof mdat` for each chunk; the sequence number is the segment number modulo 2**32,
+`tfdt` is absolute.
 """
 
 from __future__ import annotations
@@ -202,13 +203,19 @@ def _run(samples: Sequence[Sample], *, with_flags: bool, data_offset: int) -> by
     return full_box(b"trun", 0, flags, struct.pack(">Ii", len(samples), data_offset), *sizes)
 
 
-def media_segment(
-    samples: Sequence[Sample], *, segment: int, decode_ticks: int, duration_ticks: int
+def media_chunk(
+    samples: Sequence[Sample],
+    *,
+    segment: int,
+    decode_ticks: int,
+    duration_ticks: int,
+    first: bool = True,
 ) -> bytes:
-    """A CMAF segment of samples in decode order, which is presentation order.
+    """A CMAF chunk of samples in decode order, which is presentation order.
 
-    decode_ticks: absolute time of the first sample, duration_ticks: of each sample, both in the
-    track's timescale.
+    The chunks of a segment, one after the other, are the segment; only its `first` says so by a
+    `styp`. decode_ticks: absolute time of the first sample, duration_ticks: of each sample, both in
+    the track's timescale.
     """
     uniform = all(sample.sync for sample in samples)
 
@@ -222,5 +229,5 @@ def media_segment(
         )
 
     moof = fragment(len(fragment(0)) + _MDAT_HEADER_BYTES)
-    styp = _brands(b"styp", b"msdh", b"msdh", b"msix", b"cmfs", b"cmff")
+    styp = _brands(b"styp", b"msdh", b"msdh", b"msix", b"cmfs", b"cmff") if first else b""
     return styp + moof + box(b"mdat", *(sample.data for sample in samples))

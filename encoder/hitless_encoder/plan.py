@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hitless_encoder import audio, video
 from hitless_encoder.pcm import CHANNELS
+from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
 from hitless_wire.ingest import ChannelDescription, TrackDescription
 from hitless_wire.resources import AudioTrack, EncoderConfig
@@ -17,9 +18,13 @@ from hitless_wire.resources import AudioTrack, EncoderConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """The plan. inits: the init segment of each track; its names are all tracks there are."""
+    """The plan. inits: the init segment of each track; its names are all tracks there are.
+
+    parts: None where segments are made whole.
+    """
 
     timeline: Timeline
+    parts: PartGrid | None
     video: tuple[video.VideoSettings, ...]
     description: ChannelDescription
     inits: Mapping[str, bytes]
@@ -45,11 +50,18 @@ def plan_media(config: EncoderConfig, preset: str) -> Media:
         rate_den=timeline.rate_den,
         segment_frames=timeline.segment_frames,
         gop_frames=timeline.gop_frames,
+        part_frames=config.timeline.part_frames,
         audio_rate=timeline.audio_rate,
         window_seconds=config.window_seconds,
         tracks=tracks,
     )
-    return Media(timeline=timeline, video=settings, description=description, inits=inits)
+    return Media(
+        timeline=timeline,
+        parts=config.timeline.parts(),
+        video=settings,
+        description=description,
+        inits=inits,
+    )
 
 
 def _video_track(settings: video.VideoSettings, codecs: str) -> TrackDescription:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
+from hitless_encoder.assembly import Assembly
 from hitless_encoder.clock import MICROSECONDS, Clock, SystemClock
 from hitless_encoder.ladder import Encoded, Ladder
 from hitless_encoder.mailbox import Closed
@@ -27,7 +28,6 @@ from hitless_handover.timeline import Anchor, Timeline
 from hitless_wire.resources import EncoderConfig
 
 RECENT_SEGMENTS = 20  # more than the lag that a source may have
-PARTIAL_SEGMENTS = 20  # that some tracks are missing from; small ladders need two
 FINISH_SPARE_US = 1_500_000  # on close, beyond the end of the segment in hand
 
 _log = logging.getLogger(__name__)
@@ -73,6 +73,11 @@ def _ignore(_segment: int) -> None:
     """Default for on_segment."""
 
 
+def _never(_segment: int) -> bool:
+    """Default for is_silent."""
+    return False
+
+
 def _ignore_push(_segment: int, _ok: bool) -> None:
     """Default for on_pushed."""
 
@@ -81,8 +86,10 @@ class Session:
     """One encoder at work.
 
     lead_of: the priority of a segment, or that it is withheld; asked when its push begins, and
-    again for one that is sent after all (`resend`). on_segment: called with each encoded segment
-    just before its push; on_pushed(segment, ok) after it. All three are called in the event loop.
+    again for one that is sent after all (`resend`). is_silent: whether a segment would be withheld
+    if it were pushed now; with parts, its push may begin before all of it is made. on_segment:
+    called with each segment just before its push; on_pushed(segment, ok) after it. All are called
+    in the event loop.
     """
 
     def __init__(  # noqa: PLR0917 — a contract with the control part
@@ -94,6 +101,7 @@ class Session:
         on_segment: Callable[[int], None] = _ignore,
         on_pushed: Callable[[int, bool], None] = _ignore_push,
         clock: Clock | None = None,
+        is_silent: Callable[[int], bool] = _never,
     ) -> None:
         self._version, self._preset = version, preset
         self._clock: Clock = clock or SystemClock()
@@ -105,13 +113,14 @@ class Session:
             video=self.media.video,
             sound=config.audio,
             timeline=self._line,
+            parts=self.media.parts,
             deliver=self._deliver,
             fail=self._fail,
         )
-        self._sink = self._open_sink(config, lead_of, on_segment)
+        self._sink = self._open_sink(config, lead_of, on_segment, is_silent)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run_source, name="source", daemon=True)
-        self._partial: OrderedDict[int, dict[str, Encoded]] = OrderedDict()
+        self._assembly = Assembly(tuple(self.media.inits))
         self._recent: OrderedDict[int, dict[str, bytes]] = OrderedDict()
         self._encode_us: OrderedDict[int, int] = OrderedDict()
         self._changed = asyncio.Condition()
@@ -239,6 +248,7 @@ class Session:
         config: EncoderConfig,
         lead_of: Callable[[int], Lead],
         on_segment: Callable[[int], None],
+        is_silent: Callable[[int], bool],
     ) -> Sink:
         channel = Channel(
             base_url=config.ingest_url,
@@ -252,6 +262,7 @@ class Session:
             channel=channel,
             clock=self._clock,
             lead_of=lead_of,
+            is_silent=is_silent,
             on_segment=on_segment,
             on_pushed=self._pushed,
             on_failed=lambda error: self._fail("push", error),
@@ -289,25 +300,25 @@ class Session:
         self._notify()
 
     def _collect(self, encoded: Encoded) -> None:
-        """Put a track to its segment; a complete segment goes to the sink."""
-        tracks = self._partial.setdefault(encoded.segment, {})
-        tracks[encoded.track] = encoded
-        if len(tracks) == len(self.media.inits):
-            del self._partial[encoded.segment]
-            self._complete(encoded.segment, tracks)
-        while len(self._partial) > PARTIAL_SEGMENTS:
-            lost, _ = self._partial.popitem(last=False)
-            _log.warning("segment %d was never completed", lost)
+        """Put a chunk to its segment; what is complete in all tracks goes to the sink."""
+        pieces, lost = self._assembly.add(encoded)
+        for segment in lost:
+            _log.warning("segment %d was never completed", segment)
+            self._sink.abandon(segment)
+        for piece in pieces:
+            if self.media.parts is not None:
+                self._sink.offer_part(piece.segment, piece.part, piece.tracks)
+            if piece.whole is not None:
+                self._complete(piece.segment, piece.whole, piece.busy_us)
 
-    def _complete(self, segment: int, tracks: Mapping[str, Encoded]) -> None:
-        data = {name: tracks[name].data for name in self.media.inits}
-        self._recent[segment] = data
-        self._encode_us[segment] = max(track.busy_us for track in tracks.values())
+    def _complete(self, segment: int, tracks: Mapping[str, bytes], busy_us: int) -> None:
+        self._recent[segment] = dict(tracks)
+        self._encode_us[segment] = busy_us
         for table in (self._recent, self._encode_us):
             while len(table) > RECENT_SEGMENTS:
                 table.popitem(last=False)
         self._encoded_segment = segment
-        self._sink.offer(segment, data)
+        self._sink.offer(segment, tracks)
         self._notify()
 
     def _pushed(self, segment: int, outcome: PushOutcome) -> None:

@@ -1,6 +1,7 @@
 """Pushes a channel to the origin over HTTP, per hitless_wire.ingest.
 
-One segment after the other, its tracks at the same time; a silent standby's are withheld. The
+One segment after the other, its tracks at the same time; a silent standby's are withheld. With
+parts, a segment is pushed part by part while it is made, and whole where that fails. The
 description and the init segments go first, and again whenever the origin answers 412. Connection
 errors and 5xx are tried again while the segment is young; a full queue drops its oldest segment.
 Runs in the event loop; knows no media.
@@ -13,12 +14,14 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
 import aiohttp
 
 from hitless_encoder.clock import MICROSECONDS, Clock
+from hitless_encoder.offer import Offer
 from hitless_handover.leadership import Lead
 from hitless_wire.ingest import (
     HEADER_DIGEST,
@@ -28,12 +31,14 @@ from hitless_wire.ingest import (
     SEGMENT_SUFFIX,
     ChannelDescription,
     ingest_path,
+    part_name,
 )
 
 QUEUE_SEGMENTS = 5
 YOUNG_SEGMENTS = 3  # how many segment durations long a push is tried
 DESCRIBE_AGAIN_MAX = 3  # per segment, after 412
 BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)
+PART_TRIES_MAX = 3  # then the segment is pushed whole
 CONNECT_SECONDS = 3
 _ERROR_TEXT_MAX = 200
 
@@ -48,6 +53,7 @@ class PushOutcome(StrEnum):
     EXPIRED = "Expired"  # not delivered while it was young
     OVERTAKEN = "Overtaken"  # dropped from a full queue
     WITHHELD = "Withheld"  # this encoder is to send nothing for now
+    UNFINISHED = "Unfinished"  # begun in parts, and never made whole: the source had a gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +85,7 @@ class _Status(StrEnum):
     """What an answer of the origin means for the sender."""
 
     STORED = "Stored"
+    KEPT = "Kept"  # a part, of a track that is not whole yet
     DESCRIBE = "Describe"
     REFUSED = "Refused"
     RETRY = "Retry"
@@ -88,9 +95,14 @@ def judge_status(status: int) -> _Status:
     """What to do after an HTTP status (hitless_wire.ingest lists them)."""
     if status in (200, 201):
         return _Status.STORED
+    if status == 202:
+        return _Status.KEPT
     if status == 412:
         return _Status.DESCRIBE
     return _Status.RETRY if status >= 500 or status in (408, 429) else _Status.REFUSED
+
+
+_KEPT = (_Status.STORED, _Status.KEPT)
 
 
 class Sink:
@@ -102,6 +114,7 @@ class Sink:
         channel: Channel,
         clock: Clock,
         lead_of: Callable[[int], Lead],
+        is_silent: Callable[[int], bool],
         on_segment: Callable[[int], None],
         on_pushed: Callable[[int, PushOutcome], None],
         on_failed: Callable[[BaseException], None],
@@ -109,16 +122,18 @@ class Sink:
         self._channel = channel
         self._clock = clock
         self._lead_of = lead_of
+        self._is_silent = is_silent
         self._on_segment = on_segment
         self._on_pushed = on_pushed
         self._on_failed = on_failed
-        line = channel.description.timeline()
-        self._young_us = (
-            YOUNG_SEGMENTS * line.segment_frames * line.rate_den * MICROSECONDS // line.rate_num
-        )
-        self._queue: deque[tuple[int, Mapping[str, bytes]]] = deque()
+        grid = channel.description.parts()
+        self._parts = 0 if grid is None else grid.per_segment
+        self._segment_us = channel.description.timeline().segment_us
+        self._young_us = YOUNG_SEGMENTS * self._segment_us
+        self._queue: deque[Offer] = deque()
         # Withheld, and wanted after all: no more than the session keeps.
-        self._backlog: deque[tuple[int, Mapping[str, bytes]]] = deque()
+        self._backlog: deque[Offer] = deque()
+        self._open: Offer | None = None  # the segment that is being made, in parts
         self._filled = asyncio.Event()
         self._described = False
         self._report = SinkReport()
@@ -149,17 +164,41 @@ class Sink:
             await self._http.close()
 
     def offer(self, segment: int, tracks: Mapping[str, bytes]) -> None:
-        """Queue a complete segment; the oldest one waiting makes room."""
-        if len(self._queue) >= QUEUE_SEGMENTS:
-            oldest, _ = self._queue.popleft()
-            self._count(dropped=1)
-            self._on_pushed(oldest, PushOutcome.OVERTAKEN)
-        self._queue.append((segment, tracks))
-        self._filled.set()
+        """Queue a complete segment, or complete the one that was begun in parts."""
+        begun, self._open = self._open, None
+        if begun is not None and begun.segment == segment:
+            begun.complete(tracks)
+            self._filled.set()
+        else:
+            self._enqueue(Offer(segment, tracks))
+
+    def offer_part(self, segment: int, part: int, tracks: Mapping[str, bytes]) -> None:
+        """Add the next part of a segment; its first queues the segment."""
+        if part == 0:
+            self._open = Offer(segment)
+            self._enqueue(self._open)
+        if self._open is not None and self._open.segment == segment:
+            self._open.add(tracks)
+
+    def abandon(self, segment: int) -> None:
+        """A segment that may have been begun will never be complete."""
+        if self._open is not None and self._open.segment == segment:
+            self._open.give_up()
+            self._open = None
+            self._filled.set()
 
     def resend(self, segments: Mapping[int, Mapping[str, bytes]]) -> None:
         """Push segments that were withheld before all that waits, and drop none of them for it."""
-        self._backlog.extend(sorted(segments.items()))
+        self._backlog.extend(Offer(*row) for row in sorted(segments.items()))
+        self._filled.set()
+
+    def _enqueue(self, offer: Offer) -> None:
+        """The oldest one waiting makes room."""
+        if len(self._queue) >= QUEUE_SEGMENTS:
+            oldest = self._queue.popleft()
+            self._count(dropped=1)
+            self._on_pushed(oldest.segment, PushOutcome.OVERTAKEN)
+        self._queue.append(offer)
         self._filled.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -170,27 +209,94 @@ class Sink:
 
     async def _run(self, http: aiohttp.ClientSession) -> None:
         while True:
-            await self._filled.wait()
-            if not self._queue and not self._backlog:
+            offer = self._next()
+            if offer is None:
                 self._filled.clear()
+                await self._filled.wait()
                 continue
-            segment, tracks = (self._backlog or self._queue).popleft()
-            self._on_segment(segment)
-            outcome = await self._push(http, segment, tracks)
-            self._on_pushed(segment, outcome)
+            self._on_segment(offer.segment)
+            outcome = await self._push(http, offer)
+            self._on_pushed(offer.segment, outcome)
 
-    async def _push(
-        self, http: aiohttp.ClientSession, segment: int, tracks: Mapping[str, bytes]
-    ) -> PushOutcome:
+    def _next(self) -> Offer | None:
+        """What to push now. What would be withheld stays until it is made: it may be wanted yet."""
+        if self._backlog:
+            return self._backlog.popleft()
+        if not self._queue:
+            return None
+        head = self._queue[0]
+        if not head.is_made() and self._is_silent(head.segment):
+            return None
+        return self._queue.popleft()
+
+    async def _push(self, http: aiohttp.ClientSession, offer: Offer) -> PushOutcome:
         """Push one segment until it is stored, refused or too old."""
-        lead = self._lead_of(segment)
+        lead = self._lead_of(offer.segment)
         if lead.silent:
             return PushOutcome.WITHHELD
+        stored: set[str] = set()
+        if not offer.is_made():
+            stored = await self._push_parts(http, offer, lead.priority)
+        tracks = await offer.made()
+        if tracks is None:
+            return PushOutcome.UNFINISHED
+        waiting = {name: data for name, data in tracks.items() if name not in stored}
+        if not waiting:
+            self._count(message="")
+            return PushOutcome.STORED
+        return await self._push_whole(http, offer.segment, waiting, lead.priority)
+
+    async def _push_parts(
+        self, http: aiohttp.ClientSession, offer: Offer, priority: int
+    ) -> set[str]:
+        """Push the parts as they are made; the tracks that the origin has whole with them.
+
+        The first part that can't be delivered soon ends it: what is missing then comes whole.
+        """
+        stored: set[str] = set()
+        for part in range(self._parts):
+            tracks = await offer.part(part)
+            if tracks is None:
+                return stored
+            results = await self._push_part(http, offer.segment, part, tracks, priority)
+            stored |= {name for name, status in results.items() if status is _Status.STORED}
+            if not set(results.values()) <= {_Status.STORED, _Status.KEPT}:
+                return stored
+        return stored
+
+    async def _push_part(
+        self,
+        http: aiohttp.ClientSession,
+        segment: int,
+        part: int,
+        tracks: Mapping[str, bytes],
+        priority: int,
+    ) -> dict[str, _Status]:
+        """Try a part a few times; how each of its tracks came out."""
+        results = dict.fromkeys(tracks, _Status.RETRY)
+        name = part_name(segment, part)
+        for tries in range(PART_TRIES_MAX):
+            if tries:
+                await self._clock.pause(BACKOFF_SECONDS[0])
+            waiting = {t: d for t, d in tracks.items() if results[t] not in _KEPT}
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._segment_us / MICROSECONDS):
+                    results |= await self._attempt(http, name, waiting, priority)
+            left = {status for status in results.values() if status not in _KEPT}
+            if not left or _Status.REFUSED in left:
+                break
+            self._described = self._described and _Status.DESCRIBE not in left
+        return results
+
+    async def _push_whole(
+        self, http: aiohttp.ClientSession, segment: int, tracks: Mapping[str, bytes], priority: int
+    ) -> PushOutcome:
+        """Push complete tracks."""
         deadline_us = self._clock.now_us() + self._young_us
         waiting = dict(tracks)
         tries = described = 0
         while True:
-            results = await self._attempt(http, segment, waiting, lead.priority)
+            results = await self._attempt(http, f"{segment}{SEGMENT_SUFFIX}", waiting, priority)
             waiting = {t: d for t, d in waiting.items() if results[t] is not _Status.STORED}
             worst = set(results.values())
             if not waiting:
@@ -209,7 +315,11 @@ class Sink:
             tries += 1
 
     async def _attempt(
-        self, http: aiohttp.ClientSession, segment: int, tracks: Mapping[str, bytes], priority: int
+        self,
+        http: aiohttp.ClientSession,
+        name: str,
+        tracks: Mapping[str, bytes],
+        priority: int,
     ) -> dict[str, _Status]:
         """Try every track once, after the description when the origin lacks it."""
         if not self._described:
@@ -218,10 +328,7 @@ class Sink:
                 return dict.fromkeys(tracks, described)
             self._described = True
         results = await asyncio.gather(
-            *(
-                self._put(http, (track, f"{segment}{SEGMENT_SUFFIX}"), data, priority)
-                for track, data in tracks.items()
-            )
+            *(self._put(http, (track, name), data, priority) for track, data in tracks.items())
         )
         return dict(zip(tracks, results, strict=True))
 
@@ -235,7 +342,11 @@ class Sink:
         return result
 
     async def _put(
-        self, http: aiohttp.ClientSession, path: tuple[str, ...], body: bytes, priority: int
+        self,
+        http: aiohttp.ClientSession,
+        path: tuple[str, ...],
+        body: bytes,
+        priority: int,
     ) -> _Status:
         headers = {
             HEADER_PRIORITY: str(priority),

@@ -155,12 +155,12 @@ def describe(settings: VideoSettings) -> VideoTrack:
 
 
 class SegmentEncoder:
-    """Encodes the pictures of one segment, in order, then gives its samples."""
+    """Encodes the pictures of one segment, in order; `samples` grows as x264 gives them."""
 
     def __init__(self, settings: VideoSettings) -> None:
         self._line = settings.timeline
         self._context = _open(settings)
-        self._samples: list[Sample] = []
+        self.samples: list[Sample] = []
         self._fed = 0
 
     def add(self, picture: av.VideoFrame) -> None:
@@ -175,23 +175,19 @@ class SegmentEncoder:
         key = self._fed % self._line.gop_frames == 0
         picture.pict_type = PictureType.I if key else PictureType.NONE
 
-    def finish(self) -> list[Sample]:
+    def finish(self) -> None:
         """Flush the encoder. Raises CodecError unless each picture became a sample in its place."""
         self._take(self._context.encode(None))
-        gop = self._line.gop_frames
-        wrong = [i for i, s in enumerate(self._samples) if s.sync != (i % gop == 0)]
-        if len(self._samples) != self._fed or wrong:
-            raise CodecError(
-                f"x264 gave {len(self._samples)} samples for {self._fed} pictures, "
-                f"sync flags wrong at {wrong[:4]}"
-            )
-        return self._samples
+        if len(self.samples) != self._fed:
+            raise CodecError(f"x264 gave {len(self.samples)} samples for {self._fed} pictures")
 
     def _take(self, packets: Sequence[Packet[Any]]) -> None:
         for packet in packets:
-            if packet.pts != len(self._samples) or packet.dts != packet.pts:
-                raise CodecError(
-                    f"x264 gave pts {packet.pts}, dts {packet.dts}: expected {len(self._samples)}"
-                )
+            place = len(self.samples)
+            if packet.pts != place or packet.dts != packet.pts:
+                raise CodecError(f"x264 gave pts {packet.pts}, dts {packet.dts}: expected {place}")
             data = bytes(packet)
-            self._samples.append(Sample(data=length_prefixed(data), sync=is_idr(data)))
+            sample = Sample(data=length_prefixed(data), sync=is_idr(data))
+            if sample.sync != (place % self._line.gop_frames == 0):
+                raise CodecError(f"x264 gave a wrong kind of picture at {place} of the segment")
+            self.samples.append(sample)

@@ -11,10 +11,16 @@ At the start of a GOP anybody may follow, for nothing there refers to a picture 
 
 - The complete part of the highest priority that may follow is published at once if it holds the
   term, or inside a GOP if it comes from the encoder of the part before.
-- Else it waits for a better one until its deadline, and is then published as a fallback.
+- Else it waits for a better one until its deadline, counted from the first delivery of it, and is
+  then published as a fallback. The deadline is short, for viewers have little in hand; but where
+  the encoder that holds the term was later than others lately, it is waited for twice as long as
+  that, up to what a segment may wait. So being a little slower does not keep it off the air.
 - If nobody may follow, and the start of a later GOP is there and has waited for as long, the parts
   before it are skipped: a viewer loses less than a GOP. Nobody who waits for whole segments does.
+  A segment is never begun in its middle: what has no first part comes whole.
 - When the whole segment is published, what is left of its parts follows at once by the same rules.
+  Where none was on air yet and not all of them are remembered, there are none: viewers take it
+  whole.
 
 A segment of which all parts are published is published whole at once from the same encoder, even
 below the term: viewers have it already.
@@ -26,29 +32,35 @@ from dataclasses import dataclass, replace
 
 from hitless_handover.parts import PartGrid
 
-AHEAD_SEGMENTS = 2  # parts are kept of so many segments after the newest decided one
+AHEAD_SEGMENTS = 4  # parts are kept of so many segments after the newest decided one
 ENCODERS_MAX = 8  # compared for one part
+HEARD_SEGMENTS = 4  # whose parts are remembered to measure lags
 
 Digests = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartRules:
-    """A channel's settings. tracks: names that make a part complete. deadline_us: see above."""
+    """A channel's settings. tracks: names that make a part complete.
+
+    deadline_us: for a part to wait; patience_us: at most, for one that is known to be later.
+    """
 
     tracks: frozenset[str]
     per_segment: int
     per_gop: int
     deadline_us: int
+    patience_us: int
 
     @classmethod
     def of(cls, grid: PartGrid, tracks: frozenset[str], percent: int) -> PartRules:
-        """From the grid; the deadline is percent of a part."""
+        """From the grid; the deadline is percent of a part, the patience percent of a segment."""
         return cls(
             tracks=tracks,
             per_segment=grid.per_segment,
             per_gop=grid.per_gop,
             deadline_us=grid.part_us * percent // 100,
+            patience_us=grid.timeline.segment_us * percent // 100,
         )
 
 
@@ -78,8 +90,9 @@ class Parts:
     """State: parts before `following` of `segment` are decided.
 
     source: encoder of the part before, None where nothing can be followed. shown: bytes of the
-    published parts since the GOP began; empty after parts were skipped. fallbacks, skipped: parts,
-    counted.
+    published parts since the GOP began; empty after parts were skipped. heard: when a part was
+    first heard of, for the newest. lag_us: how much later than that it came from the encoder that
+    holds the term, lately. fallbacks, skipped: parts, counted.
     """
 
     rules: PartRules
@@ -88,6 +101,8 @@ class Parts:
     source: str | None = None
     shown: tuple[Digests, ...] = ()
     deliveries: tuple[PartDelivery, ...] = ()
+    heard: tuple[tuple[tuple[int, int], int], ...] = ()
+    lag_us: int = 0
     advanced_us: int = 0
     fallbacks: int = 0
     skipped: int = 0
@@ -128,8 +143,9 @@ class SkipParts:
 PartEffect = PublishPart | SkipParts
 
 
-def arrive(parts: Parts, event: PartArrived, now_us: int) -> Parts:
+def arrive(parts: Parts, event: PartArrived, term: int, now_us: int) -> Parts:
     """Remember a track of a part, unless it is decided or too far ahead."""
+    parts = _hear(parts, event, term, now_us)
     if not is_wanted(parts, event.segment, event.part):
         return parts
     same = [d for d in parts.deliveries if (d.segment, d.part) == (event.segment, event.part)]
@@ -156,6 +172,19 @@ def arrive(parts: Parts, event: PartArrived, now_us: int) -> Parts:
     )
     kept = tuple(d for d in parts.deliveries if d is not before)
     return replace(parts, deliveries=(*kept, delivery))
+
+
+def _hear(parts: Parts, event: PartArrived, term: int, now_us: int) -> Parts:
+    """Learn how much later than others the encoder is that holds the term."""
+    if event.track != min(parts.rules.tracks):
+        return parts
+    heard, place = dict(parts.heard), (event.segment, event.part)
+    first_us = heard.setdefault(place, now_us)
+    newest = tuple(heard.items())[-HEARD_SEGMENTS * parts.rules.per_segment :]
+    lag_us = parts.lag_us
+    if event.priority >= term:
+        lag_us = max(now_us - first_us, lag_us * 7 // 8)  # jitter must not cut the patience
+    return replace(parts, heard=newest, lag_us=lag_us)
 
 
 def is_wanted(parts: Parts, segment: int, part: int) -> bool:
@@ -197,9 +226,9 @@ def close(
     """
     effects: list[PartEffect] = []
     if parts.segment is not None and parts.segment <= last:
-        if encoder is not None:
+        if encoder is not None and (parts.following or _has_all(parts, encoder)):
             parts, effects = _flush(parts, encoder, term, now_us)
-        elif parts.following:
+        elif encoder is None and parts.following:
             parts, effects = _skip(parts, parts.rules.per_segment)
     return replace(
         parts,
@@ -239,19 +268,26 @@ def _next(parts: Parts, term: int, now_us: int) -> tuple[PartDelivery | None, in
         inside = parts.following != _gop_start(parts, parts.following)
         if best.priority >= term or (inside and best.encoder == parts.source):
             return best, now_us
-        return best, _known_us(parts, able) + parts.rules.deadline_us
+        return best, _first_us(able) + _deadline_us(parts)
+    if not parts.following:
+        return None, now_us
     first = _gop_start(parts, parts.following) + parts.rules.per_gop
     for part in range(first, parts.rules.per_segment, parts.rules.per_gop):
         later = _complete(parts, part)
         if later:
             best = max(later, key=lambda d: d.priority)
-            return best, _known_us(parts, later) + parts.rules.deadline_us
+            return best, max(_first_us(later), parts.advanced_us) + _deadline_us(parts)
     return None, now_us
 
 
-def _known_us(parts: Parts, deliveries: list[PartDelivery]) -> int:
-    first = min(d.complete_us for d in deliveries if d.complete_us is not None)
-    return max(first, parts.advanced_us)
+def _first_us(deliveries: list[PartDelivery]) -> int:
+    return min(d.complete_us for d in deliveries if d.complete_us is not None)
+
+
+def _deadline_us(parts: Parts) -> int:
+    rules = parts.rules
+    wanted_us = 2 * parts.lag_us
+    return wanted_us if rules.deadline_us < wanted_us <= rules.patience_us else rules.deadline_us
 
 
 def _may_follow(parts: Parts, delivery: PartDelivery) -> bool:
@@ -277,6 +313,11 @@ def _complete(parts: Parts, part: int) -> list[PartDelivery]:
         for d in parts.deliveries
         if d.segment == parts.segment and d.part == part and d.complete_us is not None
     ]
+
+
+def _has_all(parts: Parts, encoder: str) -> bool:
+    own = [d for d in parts.deliveries if _is_of(d, parts, encoder) and d.complete_us is not None]
+    return len(own) == parts.rules.per_segment
 
 
 def _gop_start(parts: Parts, part: int) -> int:

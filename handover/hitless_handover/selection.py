@@ -67,7 +67,7 @@ def step(state: Selection, event: Event, now_us: int) -> Step:
             state, effects = _arrive(state, event, now_us)
         case PartArrived():
             if state.parts is not None:
-                parts = part_selection.arrive(state.parts, event, now_us)
+                parts = part_selection.arrive(state.parts, event, state.term, now_us)
                 state = replace(state, parts=parts)
         case PublishFailed():
             state, effects = _fail(state, event.segment)
@@ -127,7 +127,7 @@ def _close_parts(
 
 
 def _viewed_already(state: Selection, slot: Slot) -> Delivery | None:
-    """The delivery that viewers of parts have seen to its end, if it is whole."""
+    """The whole delivery of an encoder whose parts viewers have seen to the end of the segment."""
     parts = state.parts
     if parts is None or parts.source is None or not part_selection.is_through(parts, slot.segment):
         return None
@@ -247,9 +247,8 @@ def _due_us(state: Selection, now_us: int) -> int | None:
 
 def _may_go(state: Selection, slot: Slot) -> bool:
     """Whether nothing better is to be waited for."""
-    if _best(state, slot).priority >= state.term:
-        return True
-    return _viewed_already(state, slot) is not None
+    best = _best(state, slot)
+    return best.priority >= state.term or best == _viewed_already(state, slot)
 
 
 def _decide(state: Selection, now_us: int) -> tuple[Selection, list[Effect]]:
@@ -262,8 +261,6 @@ def _decide(state: Selection, now_us: int) -> tuple[Selection, list[Effect]]:
 
 def _publish(state: Selection, slot: Slot, now_us: int) -> tuple[Selection, list[Effect]]:
     before, best = state.last, _best(state, slot)
-    if best.priority < state.term:
-        best = _viewed_already(state, slot) or best
     fallback = best.priority < state.term
     term = max(state.term, best.priority)
     effects: list[Effect] = [
@@ -395,8 +392,9 @@ def _first_complete_us(slot: Slot) -> int:
 
 
 def _best(state: Selection, slot: Slot) -> Delivery:
-    """The highest priority; among equals the encoder on air, so that nothing switches idly."""
+    """The highest priority; among equals what is on air, so that nothing switches idly."""
+    viewed = _viewed_already(state, slot)
     return max(
         slot.complete(),
-        key=lambda d: (d.priority, d.encoder == state.encoder, -(d.complete_us or 0)),
+        key=lambda d: (d.priority, d == viewed, d.encoder == state.encoder, -(d.complete_us or 0)),
     )

@@ -267,7 +267,16 @@ class ApiServer(Process):
         """For the checkers: what is wanted."""
         world = self._world
         desired = None if self.deleted else self.desired
-        world.say(UserWants(at_us=world.clock.now_us, desired=desired, mode=world.scenario.mode))
+        scenario = world.scenario
+        world.say(
+            UserWants(
+                at_us=world.clock.now_us,
+                desired=desired,
+                mode=scenario.mode,
+                parts=scenario.parts,
+                gop_parts=scenario.gop_parts,
+            )
+        )
 
     def touch(self) -> None:
         """The CR has changed, whatever it was."""

@@ -18,6 +18,8 @@ from hitless_sim.facts import (
     Fact,
     Gap,
     OriginRestarted,
+    PartPublished,
+    PartsSkipped,
     PeerMoved,
     Published,
     Stored,
@@ -43,7 +45,10 @@ _CHANNEL_CHANGES = (
     (ChannelPhase.UPDATING, ChannelPhase.LIVE),
     (ChannelPhase.UPDATING, ChannelPhase.STARTING),
 )
-_ORIGIN = ("Published", "Fallback", "Gap", "Switch", "Restart")
+_ORIGIN = (
+    *("Published", "Fallback", "Gap", "Switch", "Restart"),
+    *("PartPublished", "PartFallback", "PartSwitchInGop", "PartsSkipped"),
+)
 
 
 class Coverage:
@@ -53,6 +58,7 @@ class Coverage:
         self.counts: Counter[str] = Counter()
         self._record = ChannelRecord()
         self._on_air = ""
+        self._part: PartPublished | None = None
 
     def see(self, fact: Fact) -> None:
         """Count a fact."""
@@ -70,6 +76,10 @@ class Coverage:
                 self._see_published(fact)
             case Gap():
                 self.counts["origin: Gap"] += 1
+            case PartPublished():
+                self._see_part(fact)
+            case PartsSkipped():
+                self.counts["origin: PartsSkipped"] += 1
             case OriginRestarted():
                 self.counts["origin: Restart"] += 1
             case Acted(action=action):
@@ -91,6 +101,16 @@ class Coverage:
         self.counts[_update(phase, update.phase)] += 1
         if not update.live:
             self.counts[f"outcome: {update.phase} {update.reason}".rstrip()] += 1
+
+    def _see_part(self, fact: PartPublished) -> None:
+        self.counts["origin: PartPublished"] += 1
+        self.counts["origin: PartFallback"] += fact.fallback
+        before, self._part = self._part, fact
+        follows = (
+            (before.segment, before.part + 1) == (fact.segment, fact.part) if before else False
+        )
+        if before is not None and follows and before.name != fact.name:
+            self.counts["origin: PartSwitchInGop"] += fact.part % 2  # a GOP is of an even number
 
     def _see_published(self, fact: Published) -> None:
         self.counts["origin: Published"] += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from hitless_handover.messages import HandoverMode
 from hitless_sim import faults as f
@@ -39,7 +40,7 @@ def draw(
 ) -> tuple[Scenario, tuple[Fault, ...], tuple[UserEvent, ...]]:
     """All of a plan."""
     rng = random.Random(seed)
-    scenario = _scenario(rng)
+    scenario = _with_parts(_scenario(rng), random.Random(f"parts {seed}"))
     user = _user(rng, scenario)
     count = rng.choices(FAULTS, FAULT_WEIGHTS)[0]
     faults = tuple(_fault(rng, scenario) for _ in range(count))
@@ -87,6 +88,13 @@ def _scenario(rng: random.Random) -> Scenario:
         heal_us=_span(rng, HEAL_US[0] / SECOND_US, HEAL_US[1] / SECOND_US),
         rounds_max=rng.choice((5, 5, 5, 1)),
     )
+
+
+def _with_parts(scenario: Scenario, rng: random.Random) -> Scenario:
+    """A quarter of the channels are of low latency. It changes nothing else of a seed."""
+    if not scenario.has_origin or rng.random() >= 0.25:
+        return scenario
+    return replace(scenario, parts=4, gop_parts=rng.choice((2, 4)))
 
 
 def _images(rng: random.Random) -> tuple[Image, ...]:

@@ -170,10 +170,14 @@ class Encoder(Process):
         self._watch_anchor()
         if self.dead:
             return SILENT[0]
-        lead = lead_at(self.peer.schedule, segment)
+        lead = self.lead(segment)
         self.apply(m.Stamped(segment=segment))
         tell.stamped(self, segment, lead)
         return lead
+
+    def lead(self, segment: int) -> Lead:
+        """With what a segment would be pushed if it were now."""
+        return lead_at(self.peer.schedule, segment)
 
     def pushed(self, segment: int) -> None:
         """The downstream has it in all tracks."""

@@ -31,10 +31,15 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserWants(Fact):
-    """The user changed the spec (or its annotations). None: deleted the channel."""
+    """The user changed the spec (or its annotations). None: deleted the channel.
+
+    parts: in a segment, gop_parts: in a GOP; 0 where there are none.
+    """
 
     desired: Desired | None
     mode: HandoverMode
+    parts: int = 0
+    gop_parts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,35 @@ class Published(Fact):
     name: str
     priority: int
     fallback: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartDelivered(Fact):
+    """Every track of a part is at the origin. data: stands for its bytes."""
+
+    name: str
+    segment: int
+    part: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartPublished(Fact):
+    """The origin put a part on air."""
+
+    segment: int
+    part: int
+    name: str
+    fallback: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsSkipped(Fact):
+    """The origin gave up parts first to last of a segment, both included."""
+
+    segment: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

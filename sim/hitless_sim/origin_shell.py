@@ -12,10 +12,24 @@ from typing import TYPE_CHECKING
 
 from hitless_handover import selection, selection_model
 from hitless_handover.messages import OriginReport
+from hitless_handover.part_selection import (
+    PartArrived,
+    PartRules,
+    Parts,
+    PublishPart,
+    SkipParts,
+)
 from hitless_handover.selection_model import Admission, Effect, RefusalReason, Selection, Slot
 from hitless_sim.clockwork import Process
-from hitless_sim.facts import Delivered, Gap, Published
-from hitless_sim.scenario import TIMELINE
+from hitless_sim.facts import (
+    Delivered,
+    Gap,
+    PartDelivered,
+    PartPublished,
+    PartsSkipped,
+    Published,
+)
+from hitless_sim.scenario import TIMELINE, Scenario
 
 if TYPE_CHECKING:
     from hitless_sim.network import Call
@@ -33,24 +47,44 @@ RULES = selection_model.Rules(
 )
 
 
+def _parts_of(scenario: Scenario, last: int | None = None) -> Parts | None:
+    if not scenario.parts:
+        return None
+    rules = PartRules(
+        tracks=frozenset(TRACKS),
+        per_segment=scenario.parts,
+        per_gop=scenario.gop_parts,
+        deadline_us=RULES.deadline_us // scenario.parts,
+        patience_us=RULES.deadline_us,
+    )
+    return Parts(rules=rules, segment=None if last is None else last + 1)
+
+
 class Status(IntEnum):
     """What an answer means for the sender, the worst last."""
 
     STORED = 0
-    RETRY = 1
-    REFUSED = 2
+    KEPT = 1  # a part, of a track that is not whole yet
+    RETRY = 2
+    REFUSED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Tracks of one segment. content stands for their bytes, fingerprint for the description."""
+    """Tracks of one segment, or of a part of it.
+
+    version and pieces stand for their bytes (a piece for each part), fingerprint for the
+    description.
+    """
 
     name: str
     instance: str
     segment: int
+    part: int | None
     tracks: tuple[str, ...]
     priority: int
-    content: Content
+    version: str
+    pieces: tuple[Content, ...]
     fingerprint: str
 
 
@@ -58,7 +92,7 @@ class Push:
 class _Held:
     """What an encoder pushed of a track, to know a resend."""
 
-    content: Content
+    pieces: tuple[Content, ...]
     priority: int
 
 
@@ -72,6 +106,7 @@ class Origin(Process):
     __slots__ = (
         "_blind",
         "_held",
+        "_shelf",
         "_wake_us",
         "_world",
         "fingerprint",
@@ -85,8 +120,9 @@ class Origin(Process):
         self._world = world
         self._blind = blind
         self._held: dict[tuple[int, str, str], _Held] = {}
+        self._shelf: dict[tuple[int, str, str], dict[int, Content]] = {}  # tracks in parts
         self._wake_us: int | None = None
-        self.state = Selection(rules=RULES)
+        self.state = Selection(rules=RULES, parts=_parts_of(world.scenario))
         self.fingerprint = ""
         self.known = False
         self.published: list[tuple[int, str, int]] = []  # segment, encoder, priority; newest last
@@ -123,23 +159,25 @@ class Origin(Process):
             return Status.REFUSED
         worst = Status.STORED
         for track in push.tracks:
-            worst = max(worst, self._take(push, track))
+            took = self._take(push, track) if push.part is None else self._take_part(push, track)
+            worst = max(worst, took)
         return worst
 
     def _take(self, push: Push, track: str) -> Status:
         place = (push.segment, push.name, track)
         held = self._held.get(place)
         if held is not None:
-            if held.content != push.content:
+            if held.pieces != push.pieces:
                 return Status.REFUSED
             if push.priority <= held.priority:
                 return Status.STORED
-        admission = selection.admission(self.state, push.segment)
-        if admission is Admission.GONE:
-            return Status.REFUSED
-        if admission is Admission.TOO_FAR:
-            return Status.RETRY
-        self._held[place] = _Held(push.content, push.priority)
+        refused = self._unwanted(push.segment)
+        if refused is not None:
+            return refused
+        if self.state.parts is not None:
+            for part in range(len(push.pieces)):
+                self._keep_part(push, track, part, push.pieces[part])
+        self._held[place] = _Held(push.pieces, push.priority)
         self._tell_delivered(push)
         effects = self._feed(self._arrived(place, push.priority))
         for effect in effects:
@@ -148,6 +186,57 @@ class Origin(Process):
             ):
                 return Status.REFUSED if effect.reason is RefusalReason.GONE else Status.RETRY
         return Status.STORED
+
+    def _unwanted(self, segment: int) -> Status | None:
+        admission = selection.admission(self.state, segment)
+        if admission is Admission.GONE:
+            return Status.REFUSED
+        return Status.RETRY if admission is Admission.TOO_FAR else None
+
+    def _take_part(self, push: Push, track: str) -> Status:
+        assert push.part is not None
+        place = (push.segment, push.name, track)
+        refused = self._unwanted(push.segment)
+        if place in self._held:
+            return Status.STORED
+        if refused is not None:
+            return refused
+        if self._shelf.get(place, {}).get(push.part, push.pieces[0]) != push.pieces[0]:
+            return Status.REFUSED
+        self._keep_part(push, track, push.part, push.pieces[0])
+        parts = self._shelf[place]
+        if len(parts) < self._world.scenario.parts:
+            return Status.KEPT
+        whole = replace(push, part=None, pieces=tuple(parts[part] for part in sorted(parts)))
+        return self._take(whole, track)
+
+    def _keep_part(self, push: Push, track: str, part: int, piece: Content) -> None:
+        """Tell the core, once for each."""
+        parts = self._shelf.setdefault((push.segment, push.name, track), {})
+        if part in parts:
+            return
+        parts[part] = piece
+        data, world = f"{push.version} {piece}", self._world
+        if all(part in self._shelf.get((push.segment, push.name, t), ()) for t in TRACKS):
+            world.say(
+                PartDelivered(
+                    at_us=world.clock.now_us,
+                    name=push.name,
+                    segment=push.segment,
+                    part=part,
+                    data=data,
+                )
+            )
+        self._feed(
+            PartArrived(
+                segment=push.segment,
+                part=part,
+                track=track,
+                encoder=push.name,
+                priority=push.priority,
+                digest=data,
+            )
+        )
 
     def _arrived(self, place: tuple[int, str, str], priority: int) -> selection_model.Arrived:
         segment, name, track = place
@@ -200,11 +289,26 @@ class Origin(Process):
         match effect:
             case selection_model.Publish():
                 self._publish(effect)
+            case PublishPart(segment=segment, part=part, encoder=name, fallback=fallback):
+                world.say(
+                    PartPublished(
+                        at_us=world.clock.now_us,
+                        segment=segment,
+                        part=part,
+                        name=name,
+                        fallback=fallback,
+                    )
+                )
+            case SkipParts(segment=segment, first=first, last=last):
+                world.say(
+                    PartsSkipped(at_us=world.clock.now_us, segment=segment, first=first, last=last)
+                )
             case selection_model.RecordGap(first=first, last=last):
                 world.say(Gap(at_us=world.clock.now_us, first=first, last=last))
             case selection_model.Refused(segment=segment, encoder=name):
                 for track in TRACKS:
                     self._held.pop((segment, name, track), None)
+                    self._shelf.pop((segment, name, track), None)
             case _:
                 return
 
@@ -227,6 +331,8 @@ class Origin(Process):
             old = effect.segment - selection_model.HISTORY_MAX
             for place in [place for place in self._held if place[0] <= old]:
                 del self._held[place]
+            for place in [place for place in self._shelf if place[0] <= old]:
+                del self._shelf[place]
 
     def _claimed(self, segment: int, name: str) -> int:
         rows = [self._held.get((segment, name, track)) for track in TRACKS]
@@ -247,6 +353,7 @@ class Origin(Process):
             slots=tuple(Slot(segment=number, touched_us=now_us) for number in numbers),
             published=numbers[-1] if numbers else None,
             advanced_us=now_us,
+            parts=_parts_of(self._world.scenario, state.last),
         )
         last = -1 if state.last is None else state.last
         after._held = {place: held for place, held in self._held.items() if place[0] > last}

@@ -37,7 +37,8 @@ class Scenario:
     boot_us: from a pod to its process. warm_us: from there to its input. lags_us: from the end of a
     segment to its encoded form. distances_us: one way to the middle of the network. watch_us: until
     an operator hears of a change. heal_us: when all faults end. has_origin False: the downstream is
-    somebody else's, is not asked, and knows no priorities unless `mode` is Priority.
+    somebody else's, is not asked, and knows no priorities unless `mode` is Priority. parts: in a
+    segment, gop_parts: in a GOP; 0: segments are pushed whole.
     """
 
     mode: HandoverMode
@@ -59,6 +60,8 @@ class Scenario:
     confirm_s: int
     heal_us: int
     rounds_max: int = 5
+    parts: int = 0
+    gop_parts: int = 0
 
     def image(self, name: str) -> Image:
         """The image of that name."""

@@ -96,6 +96,10 @@ class Conductor:
         self.apply(Stamped(segment=segment))
         return lead
 
+    def is_silent(self, segment: int) -> bool:
+        """Whether a segment would be withheld if it were pushed now."""
+        return lead_at(self._peer.schedule, segment).silent
+
     def pushed(self, segment: int, ok: bool) -> None:
         """A push has ended; ok: the origin holds the segment in all tracks."""
         if ok:

@@ -14,6 +14,7 @@ from hitless_sim.checkers.history import KeepsItsEncoder, TrueHistory
 from hitless_sim.checkers.leadership import OnlyGoodIsAgreed, SilentWhenAsked
 from hitless_sim.checkers.liveness import ComesToRest, DoesNotFlap, EveryWaitEnds
 from hitless_sim.checkers.output import HigherTermWins, NothingLost, OnceInOrder, OneWholeEncoder
+from hitless_sim.checkers.parts import NoPartIsWithheld, PartsFollow
 from hitless_sim.checkers.story import Story
 from hitless_sim.checkers.terms import StoredTerms
 from hitless_sim.checkers.wishes import UserIsHeard
@@ -39,6 +40,8 @@ CHECKERS: tuple[type[Checker], ...] = (
     KeepsItsWord,
     UserIsHeard,
     DoesNotFlap,
+    PartsFollow,
+    NoPartIsWithheld,
 )
 
 

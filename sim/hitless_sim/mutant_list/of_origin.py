@@ -8,8 +8,8 @@ ORIGIN: tuple[Mutant, ...] = (
     Mutant(
         "lower-term-preferred",
         f"{CORE}.selection",
-        "        key=lambda d: (d.priority, d.encoder",
-        "        key=lambda d: (-d.priority, d.encoder",
+        "        key=lambda d: (d.priority, d == viewed",
+        "        key=lambda d: (-d.priority, d == viewed",
         "the stale encoder wins",
     ),
     Mutant(
@@ -70,5 +70,47 @@ ORIGIN: tuple[Mutant, ...] = (
         "        gap_frames=(segment - before - 1) * state.rules.segment_frames,",
         "        gap_frames=(segment - before) * state.rules.segment_frames,",
         "the report of a switch",
+    ),
+    Mutant(
+        "part-follows-anything",
+        f"{CORE}.part_selection",
+        "return all(own.get(start + i) == digests for i, digests in enumerate(parts.shown))",
+        "return len(own) >= 0",
+        "a decoder gets the rest of a GOP that it never saw the start of",
+    ),
+    Mutant(
+        "part-follows-its-own-kind-only",
+        f"{CORE}.part_selection",
+        "    before = () if chosen.part == start else parts.shown",
+        "    before = parts.shown",
+        "after the first GOP nobody else may follow",
+    ),
+    Mutant(
+        "part-falls-back-at-once",
+        f"{CORE}.part_selection",
+        "        return best, _first_us(able) + _deadline_us(parts)",
+        "        return best, now_us",
+        "the leader's part gets no time to come",
+    ),
+    Mutant(
+        "parts-begin-in-the-middle",
+        f"{CORE}.part_selection",
+        "        following=0,\n        source=None,",
+        "        following=parts.following % parts.rules.per_segment,\n        source=None,",
+        "parts of the next segment go on where those of the last one ended",
+    ),
+    Mutant(
+        "part-skipped-that-is-there",
+        f"{CORE}.part_selection",
+        "    if not parts.following:\n        return None, now_us",
+        "    if parts.following > parts.rules.per_segment:\n        return None, now_us",
+        "the first GOP is given up for the second",
+    ),
+    Mutant(
+        "slower-leader-starves",
+        f"{CORE}.part_selection",
+        "    wanted_us = 2 * parts.lag_us",
+        "    wanted_us = 0",
+        "a fallback is always first",
     ),
 )

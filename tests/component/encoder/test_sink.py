@@ -70,6 +70,7 @@ async def pushing(end: Receiver, base_url: str | None = None) -> AsyncIterator[t
         ),
         clock=Watch(),
         lead_of=pushes.lead_of,
+        is_silent=lambda _: False,
         on_segment=pushes.begun.append,
         on_pushed=pushes.pushed,
         on_failed=pushes.failed.append,

@@ -12,7 +12,7 @@ from tests.component.encoder.studio import START_US, Recording, make_config, rec
 
 from hitless_encoder import audio
 from hitless_encoder.boxes import walk
-from hitless_encoder.mux import media_segment
+from hitless_encoder.mux import media_chunk
 from hitless_encoder.verify import Reason, Verdict, judge
 from hitless_wire.resources import AudioTrack
 
@@ -124,13 +124,12 @@ def test_missing_and_additional_tracks_are_named(made: Recording) -> None:
 
 def test_silence_in_place_of_sound_is_found(made: Recording) -> None:
     number = min(made.segments)
-    start, stop = audio.preroll_samples(made.timeline, number)
-    silent = audio.encode_segment(
-        AudioTrack(), made.timeline, number, np.zeros((2, stop - start), np.float32)
-    )
+    sound = audio.SegmentSound(AudioTrack(), made.timeline, number)
+    while sound.next_samples is not None:
+        sound.add(np.zeros((2, 1024), np.float32))
     other = first(made)
-    other["audio"] = media_segment(
-        silent,
+    other["audio"] = media_chunk(
+        sound.samples,
         segment=number,
         decode_ticks=made.timeline.first_audio_frame(number) * 1024,
         duration_ticks=1024,

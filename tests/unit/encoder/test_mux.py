@@ -13,7 +13,7 @@ from hitless_encoder.mux import (
     Sample,
     VideoHeader,
     audio_init,
-    media_segment,
+    media_chunk,
     video_init,
 )
 from hitless_encoder.verify import is_video, structure
@@ -63,7 +63,7 @@ def test_a_media_segment_is_one_fragment_with_absolute_times() -> None:
         Sample(data=b"x", sync=False),
     ]
     segment = (1 << 32) + 7
-    data = media_segment(samples, segment=segment, decode_ticks=1 << 45, duration_ticks=1001)
+    data = media_chunk(samples, segment=segment, decode_ticks=1 << 45, duration_ticks=1001)
     assert tree(data, CONTAINERS) == [
         "styp",
         "moof",
@@ -82,7 +82,7 @@ def test_a_media_segment_is_one_fragment_with_absolute_times() -> None:
 
 
 def test_the_data_offset_points_at_the_first_sample() -> None:
-    data = media_segment([Sample(data=b"first")], segment=1, decode_ticks=0, duration_ticks=1)
+    data = media_chunk([Sample(data=b"first")], segment=1, decode_ticks=0, duration_ticks=1)
     run = child(data, b"moof", b"traf", b"trun")
     offset = struct.unpack_from(">i", run, 8)[0]
     assert data[data.index(b"moof") - 4 + offset :] == b"first"
