@@ -175,6 +175,8 @@ class Sink:
     def offer_part(self, segment: int, part: int, tracks: Mapping[str, bytes]) -> None:
         """Add the next part of a segment; its first queues the segment."""
         if part == 0:
+            if self._open is not None:
+                self._open.give_up()
             self._open = Offer(segment)
             self._enqueue(self._open)
         if self._open is not None and self._open.segment == segment:

@@ -93,11 +93,11 @@ ORIGIN: tuple[Mutant, ...] = (
         "the leader's part gets no time to come",
     ),
     Mutant(
-        "parts-begin-in-the-middle",
+        "parts-of-a-later-segment",
         f"{CORE}.part_selection",
-        "        following=0,\n        source=None,",
-        "        following=parts.following % parts.rules.per_segment,\n        source=None,",
-        "parts of the next segment go on where those of the last one ended",
+        "        segment=last + 1,\n        following=0,",
+        "        segment=last + 2,\n        following=0,",
+        "viewers are given parts of what is not next",
     ),
     Mutant(
         "part-skipped-that-is-there",

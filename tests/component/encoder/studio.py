@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -53,6 +53,7 @@ def make_config(
     sizes: tuple[tuple[int, int, int], ...] = SIZES,
     segment_frames: int | None = None,
     gop_frames: int | None = None,
+    part_frames: int | None = None,
     ingest_url: str = "http://127.0.0.1:9",
     anchor: Mapping[str, int] | None = None,
     encoder_id: str = "one",
@@ -67,6 +68,7 @@ def make_config(
                 "frame_rate": rate,
                 "segment_frames": segment_frames,
                 "gop_frames": gop_frames,
+                "part_frames": part_frames,
             },
             "profiles": [
                 {"name": f"v{height}", "width": width, "height": height, "max_kbps": kbps}
@@ -82,9 +84,13 @@ def make_config(
 
 @dataclass(kw_only=True)
 class Receiver:
-    """An origin that keeps what it gets. answers: statuses to give first, per path ending."""
+    """An origin that keeps what it gets. answers: statuses to give first, per path ending.
+
+    parts: in a segment; with the last of them it has the segment, under its own path.
+    """
 
     url: str = ""
+    parts: int = 0
     bodies: dict[str, bytes] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     headers: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
@@ -102,8 +108,22 @@ class Receiver:
                 return web.Response(status=statuses.pop(0), text="as the test told me")
         async with self.changed:
             self.bodies[path] = body
+            status = self._assemble(path)
             self.changed.notify_all()
-        return web.Response(status=201)
+        return web.Response(status=status)
+
+    def _assemble(self, path: str) -> int:
+        """The status of a part or a whole file: 202 while other parts are missing."""
+        track, _, name = path.partition("/")
+        segment, _, rest = name.partition(".")
+        if rest.count(".") != 1:
+            return 201
+        parts = [self.bodies.get(f"{track}/{segment}.{part}.m4s") for part in range(self.parts)]
+        whole = [part for part in parts if part is not None]
+        if len(whole) < self.parts:
+            return 202
+        self.bodies[f"{track}/{segment}.m4s"] = b"".join(whole)
+        return 201
 
     async def wait_for(self, path: str) -> bytes:
         await self.wait_until(lambda: path in self.bodies)
@@ -115,8 +135,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
-    end = Receiver()
+async def receiver(parts: int = 0) -> AsyncIterator[Receiver]:
+    end = Receiver(parts=parts)
     app = web.Application(client_max_size=64 << 20)
     app.router.add_put("/{path:.*}", end.put)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -139,6 +159,7 @@ class Recording:
     inits: Mapping[str, bytes]
     timeline: Timeline
     snapshot: Snapshot
+    order: Sequence[str]  # paths of all pushes
 
 
 async def record(
@@ -153,7 +174,8 @@ async def record(
     first = line.segment_of(line.frame_at(start_us)) + 1
     last = first + segments - 1
     clock = VirtualClock(start_us, end_us=line.wall_us(line.first_frame(last + 1) + 6))
-    async with receiver() as end:
+    grid = config.timeline.parts()
+    async with receiver(0 if grid is None else grid.per_segment) as end:
         told = config.model_copy(update={"ingest_url": end.url})
         session = Session(told, "test", preset, lambda segment: Lead(segment, 1), clock=clock)
         await session.start()
@@ -165,7 +187,9 @@ async def record(
         finally:
             await session.close(finish=False)
     assert snapshot.failure == ""
-    return Recording(segments=found, inits=session.media.inits, timeline=line, snapshot=snapshot)
+    return Recording(
+        segments=found, inits=session.media.inits, timeline=line, snapshot=snapshot, order=end.order
+    )
 
 
 def read_number(plane: npt.NDArray[np.uint8], source_height: int) -> int | None:
