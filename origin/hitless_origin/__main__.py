@@ -20,7 +20,7 @@ from aiohttp import web
 from hitless_origin.clock import SystemClock
 from hitless_origin.errors import StartError
 from hitless_origin.origin import Origin
-from hitless_origin.server import make_app
+from hitless_origin.server import make_runner
 from hitless_origin.settings import Settings
 
 ENV_PREFIX = "HITLESS_ORIGIN_"
@@ -65,6 +65,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         "publish deadline in percent of a segment",
     )
     option("channels-max", int, _DEFAULT.channels_max, "most channels at a time")
+    option("waiting-max", int, _DEFAULT.waiting_max, "most requests that wait for the next part")
     parsed = parser.parse_args(arguments)
     if not 0 <= parsed.port <= 65_535:
         parser.error(f"--port {parsed.port} is no port: give 0 to 65535")
@@ -72,12 +73,15 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         parser.error(f"--deadline-percent {parsed.deadline_percent}: give 10 to 1000")
     if parsed.channels_max < 1:
         parser.error(f"--channels-max {parsed.channels_max}: give at least 1")
+    if parsed.waiting_max < 0:
+        parser.error(f"--waiting-max {parsed.waiting_max}: give at least 0")
     return Settings(
         data=Path(parsed.data),
         host=parsed.host,
         port=parsed.port,
         deadline_percent=parsed.deadline_percent,
         channels_max=parsed.channels_max,
+        waiting_max=parsed.waiting_max,
     )
 
 
@@ -91,8 +95,7 @@ async def run(settings: Settings) -> None:
     runner: web.AppRunner | None = None
     try:
         await origin.open()
-        # aiohttp names what did not fit in a log line of its own; an access log is the proxy's
-        runner = web.AppRunner(make_app(origin), access_log=None, shutdown_timeout=CLOSE_S_MAX)
+        runner = make_runner(origin, CLOSE_S_MAX)
         await _listen(runner, settings)
         await stop.wait()
         log.info("closing")

@@ -51,6 +51,7 @@ class Fragment:
     offsets: tuple[int, ...]  # presentation minus decode time, ticks
     sync_first: bool
     media_bytes: int  # payload of the mdat
+    end: int  # where the mdat ends in the body
 
 
 def read_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
@@ -128,6 +129,7 @@ def _fragment(data: bytes, moof: Box, mdat: Box, init: InitFacts) -> Fragment:
         offsets=_flat(offsets),
         sync_first=not first_flags[0] & _NON_SYNC,
         media_bytes=mdat.end - mdat.start,
+        end=mdat.end,
     )
 
 

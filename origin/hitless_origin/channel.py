@@ -13,10 +13,10 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 from hitless_handover import selection, selection_model
+from hitless_handover.part_selection import PublishPart, SkipParts
 from hitless_handover.selection_model import Admission, Effect, RefusalReason
 from hitless_handover.timeline import MICROSECONDS
 from hitless_origin import journal, refusals
@@ -25,13 +25,18 @@ from hitless_origin.clock import Clock
 from hitless_origin.cmaf import judge_init
 from hitless_origin.description import difference
 from hitless_origin.errors import StoreError
+from hitless_origin.live_parts import LiveParts
 from hitless_origin.mailbox import Mailbox
 from hitless_origin.manifests import Manifests
 from hitless_origin.names import ChannelKey
+from hitless_origin.part_shelf import Shelved
+from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush, arrived
 from hitless_origin.recovery import Opened
+from hitless_origin.resume import resume
 from hitless_origin.roster import ENCODERS_MAX, EncoderRecord, Roster
 from hitless_origin.store import Place
 from hitless_origin.view import ChannelView
+from hitless_origin.waits import Bell
 from hitless_origin.window import Window, window_segments
 from hitless_wire.ingest import ChannelDescription, TrackDescription
 
@@ -39,23 +44,6 @@ from hitless_wire.ingest import ChannelDescription, TrackDescription
 RETENTION_SECONDS_MAX = 600
 
 log = logging.getLogger(__name__)
-
-
-class Answer(Enum):
-    """How a push ended. The value is the HTTP status."""
-
-    STORED = 201
-    HELD = 200  # a resend of what the channel holds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentPush:
-    """A checked media segment on its way in. digest: SHA-256 hex. staged: its file."""
-
-    place: Place
-    priority: int
-    digest: str
-    staged: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +65,7 @@ class Channel:
         self.description = opened.description
         self.timeline = opened.description.timeline()
         self.window = None if snapshot.window is None else snapshot.window.value()
-        self.selection = _resume(opened, self.window, deadline_percent, clock.monotonic_us())
+        self.selection = resume(opened, self.window, deadline_percent, clock.monotonic_us())
         self.mismatches = snapshot.mismatches
         self.published_count = 0  # since the process started
         self.disk_errors = 0
@@ -87,6 +75,8 @@ class Channel:
             for name, inits in snapshot.encoders.items()
         )
         self.manifests: Manifests | None = None
+        self.bell = Bell()  # rings when the manifests change
+        self.parts = LiveParts.of(key, opened.description)
         self._published_us = snapshot.published_us
         self._pending = opened.pending
         self._clock = clock
@@ -110,6 +100,7 @@ class Channel:
     async def close(self) -> None:
         """Finish what was pushed, end the task, close the journal."""
         await self._mailbox.close()
+        self.bell.close()
         await asyncio.to_thread(self._store.close)
 
     def remove(self) -> None:
@@ -202,6 +193,8 @@ class Channel:
             raise refusals.too_many_encoders(self.key, ENCODERS_MAX)
         await self._append([journal.ForgetLine(encoder=oldest)])
         del self.encoders[oldest]
+        if self.parts is not None:
+            self.parts.shelf.forget(oldest)
 
     async def _take_init(self, encoder: str, track: str, body: bytes, facts: InitFacts) -> Answer:
         record = self.encoders.get(encoder)
@@ -229,6 +222,8 @@ class Channel:
         self._inits[track], self._facts[track] = body, facts
         if replaced:
             self.encoders.forget_init(track)
+            if self.parts is not None:
+                self.parts.reset()
             if self.window is not None:
                 self.window = replace(self.window, first=self.window.last + 1, gaps=())
             await asyncio.to_thread(self._store.compact, self.snapshot())
@@ -243,7 +238,8 @@ class Channel:
         try:
             return await self._mailbox.call(lambda: self._take_segment(push))
         finally:
-            await asyncio.to_thread(push.staged.unlink, missing_ok=True)
+            if push.staged is not None:
+                await asyncio.to_thread(push.staged.unlink, missing_ok=True)
 
     async def _take_segment(self, push: SegmentPush) -> Answer:
         place, held = push.place, self._held.get(push.place)
@@ -253,20 +249,22 @@ class Channel:
         if held is not None and push.priority <= held.priority:
             return Answer.HELD
         self.check_push(place.encoder, place.track, place.segment)
+        await self._feed_parts(place, push.priority, push.parts)
         if selection.admission(self.selection, place.segment) is Admission.OPEN:
             await asyncio.to_thread(self._keep, push, held)
         self._held[place] = _Held(digest=push.digest, priority=push.priority)
         record = self.encoders[place.encoder]
         self._touch(record)
         record.pushed(place.segment, push.priority)
-        effects = await self._feed(_arrived(place, push.priority))
+        effects = await self._feed(push.arrived())
+        self._settle_parts()
         self._refuse_dropped(place, effects)
         return Answer.STORED if held is None else Answer.HELD
 
     def _keep(self, push: SegmentPush, held: _Held | None) -> None:
         if held is not None:
             self._store.promote(push.place, held.priority, push.priority)
-        else:
+        elif push.staged is not None:
             self._store.keep(push.staged, push.place, push.priority)
 
     def _refuse_dropped(self, place: Place, effects: Sequence[Effect]) -> None:
@@ -288,8 +286,64 @@ class Channel:
             data = await asyncio.to_thread(each.path.read_bytes)
             digest = hashlib.sha256(data).hexdigest()
             self._held[each.place] = _Held(digest=digest, priority=each.priority)
-            await self._feed(_arrived(each.place, each.priority))
+            facts = self._facts.get(each.place.track)
+            if self.parts is not None and facts is not None:
+                parts = self.parts.recut(data, each.place, self.track(each.place.track), facts)
+                await self._feed_parts(each.place, each.priority, parts)
+            await self._feed(arrived(each.place, each.priority))
         self._pending = ()
+
+    # --- parts --------------------------------------------------------------------------------
+
+    async def take_part(self, push: PartPush) -> Answer:
+        """Take an encoder's part; with the last one, its track of the segment.
+
+        Raises PushRefused (409, 410, 412, 413, 503), OSError.
+        """
+        taken = await self._mailbox.call(lambda: self._take_part(push))
+        if isinstance(taken, Answer):
+            return taken
+        place, priority, body = taken
+        staged = await asyncio.to_thread(self._store.stage, body)
+        digest = hashlib.sha256(body).hexdigest()
+        return await self.take_segment(
+            SegmentPush(place=place, priority=priority, digest=digest, staged=staged)
+        )
+
+    async def _take_part(self, push: PartPush) -> Answer | tuple[Place, int, bytes]:
+        """The answer; or the whole track of the segment, which the part completed."""
+        live, core, place = self.parts, self.selection.parts, push.place
+        assert live is not None
+        assert core is not None
+        if not live.shelf.has(place, push.part):
+            self.check_push(place.encoder, place.track, place.segment)
+        shelved = live.keep(push, core, self.window)
+        if shelved is not Shelved.HELD:
+            self._touch(self.encoders[place.encoder])
+            await self._feed(push.arrived())
+        if not live.shelf.is_whole(place):
+            return Answer.KEPT if shelved is Shelved.NEW else Answer.HELD
+        priority, held = live.shelf.priority(place), self._held.get(place)
+        if held is None:
+            body = live.shelf.join(place)
+            return Answer.HELD if body is None else (place, priority, body)
+        raised = SegmentPush(place=place, priority=priority, digest=held.digest, staged=None)
+        return await self._take_segment(raised)
+
+    async def _feed_parts(
+        self, place: Place, priority: int, parts: tuple[PartBody, ...] = ()
+    ) -> None:
+        """Tell the core of parts that it has not had of a whole track. Raises PushRefused (409)."""
+        live, core = self.parts, self.selection.parts
+        if live is None or core is None:
+            return
+        live.keep_whole(place, parts, priority, core, self.window)
+        for event in live.unfed(place, core):
+            await self._feed(event)
+
+    def _settle_parts(self) -> None:
+        if self.parts is not None and self.selection.parts is not None and self.window is not None:
+            self.parts.settle(self.selection.parts, self.window)
 
     # --- the core's effects -------------------------------------------------------------------
 
@@ -318,7 +372,11 @@ class Channel:
                     lines.append(journal.TermLine(term=term))
                 case selection_model.Refused(segment=segment, encoder=encoder):
                     await self._drop(segment, encoder)
+                case PublishPart() | SkipParts():
+                    assert self.parts is not None
+                    self.parts.carry_out(effect)
         await self._append(lines)
+        self._settle_parts()
         self._refresh()
 
     async def _publish(
@@ -372,6 +430,8 @@ class Channel:
         dropped = [p for p in self._held if (p.segment, p.encoder) == (segment, encoder)]
         for place in dropped:
             del self._held[place]
+        if self.parts is not None and self.selection.parts is not None:
+            self.parts.drop(segment, encoder, self.selection.parts, self.window)
         await asyncio.to_thread(self._store.discard, segment, encoder)
 
     async def _append(self, lines: Sequence[journal.Line]) -> None:
@@ -408,9 +468,15 @@ class Channel:
             window=self.window,
             init_revision=hashlib.sha256(inits).hexdigest()[:8],
             published_us=self._published_us,
+            parts=None if self.parts is None else self.parts.window.shown(self.window),
         )
-        if self.manifests is None or self.manifests.view != view:
+        if self.manifests is None:
             self.manifests = Manifests(view)
+        elif self.manifests.view != view:
+            self.manifests = self.manifests.after(view)
+        else:
+            return
+        self.bell.ring()
 
     def snapshot(self) -> journal.Snapshot:
         """Everything that survives a restart."""
@@ -428,37 +494,3 @@ class Channel:
             switches=tuple(journal.SwitchLine.of(s) for s in state.switches),
             encoders=self.encoders.inits(),
         )
-
-
-def _arrived(place: Place, priority: int) -> selection_model.Arrived:
-    return selection_model.Arrived(
-        segment=place.segment, track=place.track, encoder=place.encoder, priority=priority
-    )
-
-
-def _resume(
-    opened: Opened, window: Window | None, deadline_percent: int, now_us: int
-) -> selection_model.Selection:
-    """The core's state as the journal left it."""
-    snapshot, timeline = opened.snapshot, opened.description.timeline()
-    runs = list(window.runs()) if window else []
-    published = [k for run in runs for k in range(run.first, run.last + 1)]
-    recent = published[-selection_model.HISTORY_MAX :]
-    return selection_model.Selection(
-        rules=selection_model.Rules(
-            tracks=frozenset(track.name for track in opened.description.tracks),
-            segment_frames=timeline.segment_frames,
-            deadline_us=selection_model.publish_deadline_us(timeline, deadline_percent),
-        ),
-        last=window.last if window else None,
-        term=snapshot.term,
-        published=recent[-1] if recent else None,
-        encoder=snapshot.encoder,
-        priority=snapshot.priority,
-        fallbacks=snapshot.fallbacks,
-        gaps=snapshot.gaps,
-        switch_count=snapshot.switch_count,
-        switches=tuple(line.value() for line in snapshot.switches),
-        slots=tuple(selection_model.Slot(segment=k, touched_us=now_us) for k in recent),
-        advanced_us=now_us,
-    )

@@ -1,13 +1,24 @@
 """Is a pushed segment what the timeline says? Headers only: pictures are the encoders' matter.
 
-Pure. `ingest` calls it for every init and media segment; a difference is a mismatch, answered 409
-and never published. DESIGN's grid: `mfhd` = k, `tfdt` since the 1970 epoch, whole frames.
+Pure. `ingest` calls it for every init and media segment and every part; a difference is a mismatch,
+answered 409 and never published. DESIGN's grid: `mfhd` = k, `tfdt` since the 1970 epoch, whole
+frames. Also cuts a whole segment into its parts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
-from hitless_origin.boxes import BoxError, Fragment, InitFacts, read_fragments, read_init
+from hitless_origin.boxes import (
+    BoxError,
+    Fragment,
+    InitFacts,
+    read_boxes,
+    read_fragments,
+    read_init,
+)
 from hitless_origin.errors import PushRefused
 from hitless_wire.ingest import TrackDescription
 
@@ -29,27 +40,71 @@ def judge_init(data: bytes, track: TrackDescription) -> InitFacts:
 
 def judge_segment(
     data: bytes, track: TrackDescription, timeline: Timeline, segment: int, init: InitFacts
-) -> None:
-    """Hold a media segment against the grid. Raises PushRefused (400, 409)."""
-    try:
-        fragments = read_fragments(data, init)
-    except BoxError as error:
-        raise _malformed("segment", error) from error
-    start, step, count = grid(track, timeline, segment)
+) -> tuple[Fragment, ...]:
+    """Hold a media segment against the grid; its chunks. Raises PushRefused (400, 409)."""
+    fragments = _read("segment", data, init)
     what = f"segment {segment} of {track.name}"
-    samples = sum(len(f.durations) for f in fragments)
-    _equal(f"{what}: tfdt", start, fragments[0].decode_ticks)
-    _equal(f"{what}: samples", count, samples)
-    expected_ticks = start
-    for fragment in fragments:
-        _equal(f"{what}: mfhd sequence number", segment & 0xFFFF_FFFF, fragment.sequence)
-        _equal(f"{what}: tfdt of a chunk", expected_ticks, fragment.decode_ticks)
-        _equal(f"{what}: sample durations", {step}, set(fragment.durations))
-        _equal(f"{what}: mdat bytes", sum(fragment.sizes), fragment.media_bytes)
-        expected_ticks += step * len(fragment.durations)
-    _judge_pictures(what, fragments, start, step)
-    if track.type == "video" and not fragments[0].sync_first:
-        raise _mismatch(f"{what}: first sample", "a sync sample", "a non-sync sample")
+    _judge(what, fragments, segment, grid(track, timeline, segment))
+    if track.type == "video":
+        _begins_with_sync(what, fragments)
+    return fragments
+
+
+def judge_part(
+    data: bytes,
+    track: TrackDescription,
+    parts: PartGrid,
+    segment: int,
+    part: int,
+    *,
+    init: InitFacts,
+) -> None:
+    """Hold a part against the grid. Raises PushRefused (400, 409)."""
+    what = part_of(track, segment, part)
+    if not 0 <= part < parts.per_segment:
+        raise _mismatch(f"{what}: number", f"0 to {parts.per_segment - 1}", part)
+    fragments = _read("part", data, init)
+    if part == 0:
+        _begins_with_styp("part", data)
+    if part < parts.per_segment - 1 and fragments[-1].end != len(data):
+        # whatever follows belongs to the next part, where a whole segment is cut
+        raise _malformed("part", BoxError("boxes after its last mdat"))
+    _judge_part(fragments, track, parts, segment, part)
+
+
+def cut_segment(
+    data: bytes,
+    fragments: Sequence[Fragment],
+    track: TrackDescription,
+    parts: PartGrid,
+    segment: int,
+) -> tuple[bytes, ...]:
+    """Cut a judged segment into its parts: one after the other they are its bytes.
+
+    Raises PushRefused (400, 409) where a part does not end with a chunk, or `judge_part` would.
+    """
+    _begins_with_styp("segment", data)
+    bodies: list[bytes] = []
+    begin = first = 0
+    for part in range(parts.per_segment):
+        count, have, following = part_grid(track, parts, segment, part)[2], 0, first
+        while have < count and following < len(fragments):
+            have += len(fragments[following].durations)
+            following += 1
+        if have != count:
+            what = f"{part_of(track, segment, part)}: end of its last chunk"
+            raise _mismatch(what, f"after {count} samples", f"after {have}")
+        own = fragments[first:following]
+        _judge_part(own, track, parts, segment, part)
+        end = len(data) if part == parts.per_segment - 1 else own[-1].end
+        bodies.append(data[begin:end])
+        begin, first = end, following
+    return tuple(bodies)
+
+
+def part_of(track: TrackDescription, segment: int, part: int) -> str:
+    """A part's name in messages."""
+    return f"part {part} of segment {segment} of {track.name}"
 
 
 def grid(track: TrackDescription, timeline: Timeline, segment: int) -> tuple[int, int, int]:
@@ -62,7 +117,69 @@ def grid(track: TrackDescription, timeline: Timeline, segment: int) -> tuple[int
     return first * AAC_FRAME_SAMPLES, AAC_FRAME_SAMPLES, count
 
 
-def _judge_pictures(what: str, fragments: tuple[Fragment, ...], start: int, step: int) -> None:
+def part_grid(
+    track: TrackDescription, parts: PartGrid, segment: int, part: int
+) -> tuple[int, int, int]:
+    """The same of a part."""
+    timeline = parts.timeline
+    if track.type == "video":
+        first = timeline.pts_ticks(parts.first_frame(segment, part))
+        return first, timeline.frame_ticks, parts.part_frames
+    first = parts.first_audio_frame(segment, part)
+    count = parts.first_audio_frame(segment, part + 1) - first
+    return first * AAC_FRAME_SAMPLES, AAC_FRAME_SAMPLES, count
+
+
+def _read(what: str, data: bytes, init: InitFacts) -> tuple[Fragment, ...]:
+    try:
+        return read_fragments(data, init)
+    except BoxError as error:
+        raise _malformed(what, error) from error
+
+
+def _judge(
+    what: str, fragments: Sequence[Fragment], segment: int, expected: tuple[int, int, int]
+) -> None:
+    """expected: first decode time, sample duration, number of samples, as `grid` has them."""
+    start, step, count = expected
+    samples = sum(len(f.durations) for f in fragments)
+    _equal(f"{what}: tfdt", start, fragments[0].decode_ticks)
+    _equal(f"{what}: samples", count, samples)
+    expected_ticks = start
+    for fragment in fragments:
+        _equal(f"{what}: mfhd sequence number", segment & 0xFFFF_FFFF, fragment.sequence)
+        _equal(f"{what}: tfdt of a chunk", expected_ticks, fragment.decode_ticks)
+        _equal(f"{what}: sample durations", {step}, set(fragment.durations))
+        _equal(f"{what}: mdat bytes", sum(fragment.sizes), fragment.media_bytes)
+        expected_ticks += step * len(fragment.durations)
+    _judge_pictures(what, fragments, start, step)
+
+
+def _judge_part(
+    fragments: Sequence[Fragment],
+    track: TrackDescription,
+    parts: PartGrid,
+    segment: int,
+    part: int,
+) -> None:
+    what = part_of(track, segment, part)
+    _judge(what, fragments, segment, part_grid(track, parts, segment, part))
+    if track.type == "video" and part % parts.per_gop == 0:
+        _begins_with_sync(what, fragments)
+
+
+def _begins_with_sync(what: str, fragments: Sequence[Fragment]) -> None:
+    if not fragments[0].sync_first:
+        raise _mismatch(f"{what}: first sample", "a sync sample", "a non-sync sample")
+
+
+def _begins_with_styp(what: str, data: bytes) -> None:
+    first = next(read_boxes(data))
+    if first.type != "styp":
+        raise _malformed(what, BoxError(f"it begins with {first.type!r}, expected 'styp'"))
+
+
+def _judge_pictures(what: str, fragments: Sequence[Fragment], start: int, step: int) -> None:
     """Reordered samples must still show every frame of the segment once, and no other."""
     offsets = [offset for fragment in fragments for offset in fragment.offsets]
     shown = sorted(i * step + offset for i, offset in enumerate(offsets))

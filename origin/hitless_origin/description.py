@@ -19,6 +19,14 @@ WINDOW_SECONDS_MAX = 86_400
 # What manifests quote: no quote mark, comma only between codecs, no line end.
 _CODECS = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,35}")
+_GRID_FIELDS = (
+    "rate_num",
+    "rate_den",
+    "segment_frames",
+    "gop_frames",
+    "part_frames",
+    "audio_rate",
+)
 _HINT = "correct description.json; proto/hitless_wire/ingest.py says what each field means"
 
 
@@ -27,6 +35,7 @@ def read_description(body: bytes) -> ChannelDescription:
     try:
         description = ChannelDescription.model_validate_json(body)
         timeline = description.timeline()
+        description.parts()
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "body"
@@ -45,7 +54,7 @@ def difference(kept: ChannelDescription, other: ChannelDescription) -> tuple[str
     """The first field that is not interchangeable: its name, the kept and the other value."""
     if kept.fingerprint() == other.fingerprint():
         return None
-    for field in ("rate_num", "rate_den", "segment_frames", "gop_frames", "audio_rate"):
+    for field in _GRID_FIELDS:
         if getattr(kept, field) != getattr(other, field):
             return field, str(getattr(kept, field)), str(getattr(other, field))
     names = ([t.name for t in kept.tracks], [t.name for t in other.tracks])

@@ -1,4 +1,4 @@
-"""HLS playlists as text (RFC 8216; RFC 8216bis for EXT-X-GAP). Pure.
+"""HLS playlists as text (RFC 8216; RFC 8216bis for EXT-X-GAP and parts). Pure.
 
 EXT-X-MEDIA-SEQUENCE is the segment's number k on the timeline, so it survives restarts of the
 origin and of every encoder. A gap keeps its place as an EXT-X-GAP entry; there is no
@@ -8,10 +8,10 @@ EXT-X-DISCONTINUITY, for the timeline goes on behind it.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 
-from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
-from hitless_origin.view import ChannelView, duration_ticks, start_us
+from hitless_handover.timeline import Timeline
+from hitless_origin import hls_parts
+from hitless_origin.view import ChannelView, duration_ticks, start_us, target_duration_s
 from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX, TrackDescription
 
 MASTER_NAME = "master.m3u8"
@@ -34,35 +34,62 @@ def multivariant(view: ChannelView) -> str:
 
 
 def media(view: ChannelView, track: TrackDescription) -> str:
-    """A track's media playlist: every number of the window, gaps marked."""
-    timeline, window = view.timeline, view.window
-    gaps = any(first <= window.last for first, _ in window.gaps)
+    """A track's media playlist: every number of the window, gaps marked, and the parts after it."""
+    return settled(view, track) + edge(view, track)
+
+
+def settled(view: ChannelView, track: TrackDescription) -> str:
+    """The playlist up to its last whole segment: it changes only with the next one."""
     lines = [
         "#EXTM3U",
-        f"#EXT-X-VERSION:{VERSION_WITH_GAP if gaps else VERSION}",
-        f"#EXT-X-TARGETDURATION:{target_duration_s(view)}",
-        f"#EXT-X-MEDIA-SEQUENCE:{window.first}",
+        f"#EXT-X-VERSION:{_version(view)}",
+        f"#EXT-X-TARGETDURATION:{target_duration_s(view.description)}",
+        *hls_parts.header(view),
+        f"#EXT-X-MEDIA-SEQUENCE:{view.window.first}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
         f'#EXT-X-MAP:URI="{INIT_NAME}?v={view.init_revision}"',
     ]
-    at = window.first
-    for first, last in [*window.gaps, (window.last + 1, window.last)]:
-        lines += _entries(track, timeline, at, first - 1)
+    parts = _closed_parts(view, track)
+    at = view.window.first
+    for first, last in [*view.window.gaps, (view.window.last + 1, view.window.last)]:
+        for k in range(at, first):
+            if k == at:
+                lines.append(_date(track, view.timeline, k))
+            lines += [*parts.get(k, ()), *_entry(track, view.timeline, k)]
         for k in range(first, last + 1):
-            lines += ["#EXT-X-GAP", *_entry(track, timeline, k)]
+            lines += [*parts.get(k, ()), "#EXT-X-GAP", *_entry(track, view.timeline, k)]
         at = last + 1
     return "\n".join(lines) + "\n"
 
 
-def target_duration_s(view: ChannelView) -> int:
-    """The longest segment, rounded to the nearest second (RFC 8216 4.3.3.1); never changes."""
-    timeline = view.timeline
-    longest = Fraction(timeline.segment_ticks, timeline.timescale)
-    for track in view.tracks("audio"):
-        # an audio segment may be up to a frame longer than the pictures'
-        frames = -(-longest * track.timescale // AAC_FRAME_SAMPLES)
-        longest = max(longest, Fraction(frames * AAC_FRAME_SAMPLES, track.timescale))
-    return int(longest + Fraction(1, 2))
+def edge(view: ChannelView, track: TrackDescription) -> str:
+    """The end of the playlist, which changes with each part; empty where there are none."""
+    if view.parts is None:
+        return ""
+    segment, lines = view.window.last + 1, []
+    begins_run = view.window.first == segment or view.window.is_gap(view.window.last)
+    if view.parts.open and begins_run:
+        lines.append(_date(track, view.timeline, segment))
+    lines += hls_parts.parts(track, view.parts.grid, segment, view.parts.open)
+    lines += hls_parts.preload(view)
+    others = [other for other in view.description.tracks if other.name != track.name]
+    lines += hls_parts.reports(view, [f"../{other.name}/{MEDIA_NAME}" for other in others])
+    return "".join(line + "\n" for line in lines)
+
+
+def _version(view: ChannelView) -> int:
+    if view.parts is not None:
+        return hls_parts.VERSION
+    window = view.window
+    gaps = any(first <= window.last for first, _ in window.gaps)
+    return VERSION_WITH_GAP if gaps else VERSION
+
+
+def _closed_parts(view: ChannelView, track: TrackDescription) -> dict[int, list[str]]:
+    if view.parts is None:
+        return {}
+    grid = view.parts.grid
+    return {k: list(hls_parts.parts(track, grid, k, there)) for k, there in view.parts.closed}
 
 
 def _rendition(track: TrackDescription, *, default: bool) -> str:
@@ -88,14 +115,9 @@ def _variant(view: ChannelView, track: TrackDescription, audio: list[TrackDescri
     return ",".join([*parts, f'AUDIO="{_AUDIO_GROUP}"'] if audio else parts)
 
 
-def _entries(track: TrackDescription, timeline: Timeline, first: int, last: int) -> list[str]:
-    """The entries of one run; its first carries the date, the others follow from it."""
-    lines: list[str] = []
-    for k in range(first, last + 1):
-        if k == first:
-            lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{date_ms(start_us(track, timeline, k))}")
-        lines += _entry(track, timeline, k)
-    return lines
+def _date(track: TrackDescription, timeline: Timeline, segment: int) -> str:
+    """The date of a run's first segment; the others' follow from it."""
+    return f"#EXT-X-PROGRAM-DATE-TIME:{date_ms(start_us(track, timeline, segment))}"
 
 
 def _entry(track: TrackDescription, timeline: Timeline, segment: int) -> tuple[str, str]:

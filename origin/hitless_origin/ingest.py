@@ -11,19 +11,22 @@ import hashlib
 import logging
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import ClientError, web
 
+from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
 from hitless_origin.boxes import InitFacts
-from hitless_origin.channel import Answer, Channel, SegmentPush
-from hitless_origin.cmaf import judge_init, judge_segment
+from hitless_origin.channel import Channel
+from hitless_origin.cmaf import judge_init, judge_part, judge_segment
 from hitless_origin.description import read_description
 from hitless_origin.errors import PushRefused
 from hitless_origin.names import IngestPath, is_encoder, parse_ingest
 from hitless_origin.origin import Origin
-from hitless_origin.refusals import not_introduced
+from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush
+from hitless_origin.refusals import not_allowed, not_introduced, too_large
 from hitless_origin.store import Place
 from hitless_wire.ingest import (
     HEADER_DIGEST,
@@ -49,11 +52,16 @@ class Ingest:
     def __init__(self, origin: Origin) -> None:
         self.answers: Counter[int] = Counter()
         self._origin = origin
+        self._running: set[asyncio.Task[web.Response]] = set()
         self._uploads = asyncio.Semaphore(origin.settings.uploads_max)
 
     async def put(self, request: web.Request) -> web.Response:
         """One push."""
-        response = await self._answer(request)
+        work = asyncio.create_task(self._answer(request))
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        # the server cancels the handler of a client that has gone; what it pushed is taken whole
+        response = await asyncio.shield(work)
         self.answers[response.status] += 1
         return response
 
@@ -71,13 +79,7 @@ class Ingest:
     async def _take(self, request: web.Request) -> Answer:
         path = parse_ingest(request.rel_url.raw_path)
         if path is None:
-            raise PushRefused(
-                403,
-                "this path may not be pushed to",
-                expected="/ingest/{namespace}/{channel}/… as proto/hitless_wire/ingest.py has it",
-                got=request.rel_url.raw_path[:200],
-                hint="names hold a-z, 0-9 and -; numbers have no leading zero",
-            )
+            raise not_allowed(request.rel_url.raw_path)
         encoder = request.headers.get(HEADER_ENCODER, "")
         if not is_encoder(encoder):
             raise PushRefused(
@@ -95,6 +97,8 @@ class Ingest:
             if path.segment is None:
                 return await self._init(request, channel, path.track, encoder)
             place = Place(segment=path.segment, encoder=encoder, track=path.track)
+            if path.part is not None:
+                return await self._part(request, channel, place, path.part)
             return await self._segment(request, channel, place)
         except PushRefused as refusal:
             if refusal.mismatch:
@@ -121,27 +125,39 @@ class Ingest:
         return await channel.take_init(encoder, name, body, facts)
 
     async def _segment(self, request: web.Request, channel: Channel, place: Place) -> Answer:
-        track = channel.track(place.track)
-        priority = _priority(request)
-        _digest(request, required=True)
-        channel.check_push(place.encoder, place.track, place.segment)
-        facts = channel.init_facts(place.track)
-        if facts is None:
-            raise not_introduced(place.encoder, f"init segment of {place.track}")
-        body = await self._body(request, segment_bytes_max(track, channel.timeline))
-        staged = await asyncio.to_thread(_check_and_stage, channel, track, place, facts, body)
+        admitted = _admit(request, channel, place)
+        body = await self._body(request, admitted.bytes_max)
+        staged, parts = await asyncio.to_thread(_check_and_stage, admitted, body)
         push = SegmentPush(
             place=place,
-            priority=priority,
+            priority=admitted.priority,
             digest=hashlib.sha256(body).hexdigest(),
             staged=staged,
+            parts=parts,
         )
         return await channel.take_segment(push)
+
+    async def _part(
+        self, request: web.Request, channel: Channel, place: Place, part: int
+    ) -> Answer:
+        if channel.parts is None:
+            raise not_allowed(request.rel_url.raw_path)
+        admitted = _admit(request, channel, place)
+        body = await self._body(request, admitted.bytes_max)
+        checked = await asyncio.to_thread(_check_part, admitted, channel.parts.grid, part, body)
+        push = PartPush(
+            place=place,
+            part=part,
+            priority=admitted.priority,
+            body=checked,
+            bytes_max=admitted.bytes_max,
+        )
+        return await channel.take_part(push)
 
     async def _body(self, request: web.Request, limit: int) -> bytes:
         """The whole body, with its digest checked. Raises PushRefused (400, 408, 413)."""
         if (request.content_length or 0) > limit:
-            raise _too_large(limit, request.content_length)
+            raise too_large(limit, request.content_length)
         async with self._uploads:
             try:
                 async with asyncio.timeout(self._origin.settings.upload_s_max):
@@ -174,11 +190,50 @@ def segment_bytes_max(track: TrackDescription, timeline: Timeline) -> int:
     return min(SEGMENT_BYTES_MAX, SEGMENT_BYTES_LEAST + _BANDWIDTH_SLACK * peak)
 
 
-def _check_and_stage(
-    channel: Channel, track: TrackDescription, place: Place, facts: InitFacts, body: bytes
-) -> Path:
-    judge_segment(body, track, channel.timeline, place.segment, facts)
-    return channel.stage(body)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admitted:
+    """What is known of a media push before its body is read."""
+
+    channel: Channel
+    track: TrackDescription
+    place: Place
+    facts: InitFacts
+    priority: int
+    bytes_max: int
+
+
+def _admit(request: web.Request, channel: Channel, place: Place) -> _Admitted:
+    """Judge a media push by path and headers. Raises PushRefused (400, 404, 410, 412, 503)."""
+    track = channel.track(place.track)
+    priority = _priority(request)
+    _digest(request, required=True)
+    channel.check_push(place.encoder, place.track, place.segment)
+    facts = channel.init_facts(place.track)
+    if facts is None:
+        raise not_introduced(place.encoder, f"init segment of {place.track}")
+    return _Admitted(
+        channel=channel,
+        track=track,
+        place=place,
+        facts=facts,
+        priority=priority,
+        bytes_max=segment_bytes_max(track, channel.timeline),
+    )
+
+
+def _check_and_stage(admitted: _Admitted, body: bytes) -> tuple[Path, tuple[PartBody, ...]]:
+    channel, track, segment = admitted.channel, admitted.track, admitted.place.segment
+    fragments = judge_segment(body, track, channel.timeline, segment, admitted.facts)
+    parts: tuple[PartBody, ...] = ()
+    if channel.parts is not None:
+        parts = channel.parts.cut(body, fragments, track, segment)
+    return channel.stage(body), parts
+
+
+def _check_part(admitted: _Admitted, grid: PartGrid, part: int, body: bytes) -> PartBody:
+    track, segment = admitted.track, admitted.place.segment
+    judge_part(body, track, grid, segment, part, init=admitted.facts)
+    return PartBody.of(body)
 
 
 async def _read(request: web.Request, limit: int) -> bytes:
@@ -186,7 +241,7 @@ async def _read(request: web.Request, limit: int) -> bytes:
     async for part in request.content.iter_any():
         size += len(part)
         if size > limit:
-            raise _too_large(limit, size)
+            raise too_large(limit, size)
         parts.append(part)
     return b"".join(parts)
 
@@ -213,16 +268,6 @@ def _digest(request: web.Request, *, required: bool) -> str | None:
             got=None if text is None else text[:80],
         )
     return text
-
-
-def _too_large(limit: int, got: int | None) -> PushRefused:
-    return PushRefused(
-        413,
-        "the body is too large",
-        expected=f"at most {limit} bytes",
-        got=got,
-        hint="check the track's bandwidth in description.json",
-    )
 
 
 def _refused(request: web.Request, refusal: PushRefused) -> web.Response:

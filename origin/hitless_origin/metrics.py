@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from hitless_handover.part_selection import Parts
 from hitless_origin.channel import Channel
+from hitless_origin.live_parts import LiveParts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "hitless_origin_"
@@ -61,8 +63,31 @@ _PER_CHANNEL: tuple[tuple[str, str, str, Callable[[Channel], int]], ...] = (
 )
 
 
-def render(channels: Iterable[Channel], answers: Mapping[int, int]) -> str:
-    """All metrics. answers: pushes by HTTP status of the answer."""
+# the same, of channels that have parts
+_PER_CHANNEL_PARTS: tuple[tuple[str, str, str, Callable[[LiveParts, Parts], int]], ...] = (
+    (
+        "parts_published_total",
+        "counter",
+        "Parts put on air since this process started.",
+        lambda live, _: live.window.published,
+    ),
+    (
+        "part_fallbacks_total",
+        "counter",
+        "Parts published from a lower term, since this process started.",
+        lambda _, core: core.fallbacks,
+    ),
+    (
+        "parts_skipped_total",
+        "counter",
+        "Parts never published as parts, since this process started.",
+        lambda _, core: core.skipped,
+    ),
+)
+
+
+def render(channels: Iterable[Channel], answers: Mapping[int, int], waiting: int) -> str:
+    """All metrics. answers: pushes by HTTP status of the answer. waiting: viewers' requests."""
     ordered = sorted(channels, key=lambda channel: channel.key)
     lines = _head("channels", "gauge", "Channels on this origin.")
     lines.append(f"{_PREFIX}channels {len(ordered)}")
@@ -74,6 +99,14 @@ def render(channels: Iterable[Channel], answers: Mapping[int, int]) -> str:
     for name, kind, text, value in _PER_CHANNEL:
         lines += _head(name, kind, text)
         lines += [f"{_PREFIX}{name}{_labels(channel)} {value(channel)}" for channel in ordered]
+    for name, kind, text, part_value in _PER_CHANNEL_PARTS:
+        lines += _head(name, kind, text)
+        for channel in ordered:
+            if channel.parts is not None and channel.selection.parts is not None:
+                value_now = part_value(channel.parts, channel.selection.parts)
+                lines.append(f"{_PREFIX}{name}{_labels(channel)} {value_now}")
+    lines += _head("waiting_reloads", "gauge", "Viewers' requests that wait for the next part.")
+    lines.append(f"{_PREFIX}waiting_reloads {waiting}")
     return "\n".join(lines) + "\n"
 
 

@@ -21,7 +21,8 @@ DESCRIPTION_NAME = "description.json"
 _INGEST = re.compile(
     rf"/ingest/(?P<namespace>{LABEL})/(?P<channel>{LABEL})/"
     rf"(?:{re.escape(DESCRIPTION_NAME)}|(?P<track>{TRACK})/"
-    rf"(?:{re.escape(INIT_NAME)}|(?P<segment>{NUMBER}){re.escape(SEGMENT_SUFFIX)}))"
+    rf"(?:{re.escape(INIT_NAME)}|"
+    rf"(?P<segment>{NUMBER})(?:\.(?P<part>{NUMBER}))?{re.escape(SEGMENT_SUFFIX)}))"
 )
 
 
@@ -38,11 +39,15 @@ class ChannelKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestPath:
-    """Where a push goes. track None: the description. segment None: the track's init segment."""
+    """Where a push goes. track None: the description. segment None: the track's init segment.
+
+    part None: a whole segment.
+    """
 
     key: ChannelKey
     track: str | None = None
     segment: int | None = None
+    part: int | None = None
 
 
 def parse_ingest(raw_path: str) -> IngestPath | None:
@@ -57,6 +62,7 @@ def parse_ingest(raw_path: str) -> IngestPath | None:
         key=ChannelKey(namespace=match["namespace"], channel=match["channel"]),
         track=match["track"],
         segment=segment,
+        part=None if match["part"] is None else int(match["part"]),
     )
 
 

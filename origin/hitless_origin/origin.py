@@ -13,11 +13,12 @@ import os
 from pathlib import Path
 
 from hitless_origin import recovery
-from hitless_origin.channel import Answer, Channel
+from hitless_origin.channel import Channel
 from hitless_origin.clock import Clock
 from hitless_origin.description import difference
 from hitless_origin.errors import PushRefused, StartError, StoreError
 from hitless_origin.names import ChannelKey, is_label
+from hitless_origin.push import Answer
 from hitless_origin.settings import Settings
 from hitless_wire.ingest import ChannelDescription
 

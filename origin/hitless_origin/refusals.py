@@ -69,6 +69,28 @@ def too_many_encoders(key: ChannelKey, limit: int) -> PushRefused:
     )
 
 
+def too_large(limit: int, got: int | None) -> PushRefused:
+    """413: more bytes than the track's bandwidth makes of a segment."""
+    return PushRefused(
+        413,
+        "the body is too large",
+        expected=f"at most {limit} bytes",
+        got=got,
+        hint="check the track's bandwidth in description.json",
+    )
+
+
+def not_allowed(raw_path: str) -> PushRefused:
+    """403: no path that may be pushed to."""
+    return PushRefused(
+        403,
+        "this path may not be pushed to",
+        expected="/ingest/{namespace}/{channel}/… as proto/hitless_wire/ingest.py has it",
+        got=raw_path[:200],
+        hint="names hold a-z, 0-9 and -; numbers have no leading zero",
+    )
+
+
 def unwanted(admission: Admission, segment: int, last: int | None) -> PushRefused | None:
     """410 or 503: the segment is decided, or too far ahead. None: it is wanted."""
     if admission is Admission.GONE:

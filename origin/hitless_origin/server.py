@@ -12,6 +12,7 @@ from hitless_origin.names import LABEL, ChannelKey
 from hitless_origin.origin import Origin
 from hitless_origin.report import channel_report
 from hitless_origin.viewer import Viewer, absent, allow_origins, preflight
+from hitless_origin.waits import Waits
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -19,9 +20,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
 class Pages:
     """What operators, tools and people ask: reports, health, metrics, the page at `/`."""
 
-    def __init__(self, origin: Origin, ingest: Ingest) -> None:
+    def __init__(self, origin: Origin, ingest: Ingest, waits: Waits) -> None:
         self._origin = origin
         self._ingest = ingest
+        self._waits = waits
 
     def routes(self) -> list[web.RouteDef]:
         """GET of each."""
@@ -49,7 +51,8 @@ class Pages:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Prometheus' text format."""
-        text = metrics.render(self._origin.channels.values(), self._ingest.answers)
+        channels = self._origin.channels.values()
+        text = metrics.render(channels, self._ingest.answers, self._waits.count)
         headers = {**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE}
         return web.Response(body=text.encode(), headers=headers)
 
@@ -71,12 +74,33 @@ class Pages:
         return web.Response(text=text, content_type="application/json", headers=_NO_STORE)
 
 
+def make_runner(origin: Origin, close_s_max: int) -> web.AppRunner:
+    """What serves an opened origin. It does not own the origin: close that after it.
+
+    close_s_max: seconds that answers which are under way may take when it closes.
+    """
+    return web.AppRunner(
+        make_app(origin),
+        access_log=None,  # aiohttp names what did not fit in a log line of its own
+        shutdown_timeout=close_s_max,
+        handler_cancellation=True,  # nobody waits for a part on behalf of a client that has gone
+    )
+
+
 def make_app(origin: Origin) -> web.Application:
-    """The application for an opened origin. It does not own the origin: close that after it."""
+    """The application for an opened origin."""
     app = web.Application()
     ingest = Ingest(origin)
+    waits = Waits(origin.clock, origin.settings.waiting_max)
+
+    async def wake(_: web.Application) -> None:
+        waits.close()
+        for channel in origin.channels.values():
+            channel.bell.ring()
+
+    app.on_shutdown.append(wake)
     app.add_routes([web.put(r"/ingest/{path:[\s\S]*}", ingest.put)])
-    app.add_routes(Viewer(origin).routes())
-    app.add_routes(Pages(origin, ingest).routes())
+    app.add_routes(Viewer(origin, waits).routes())
+    app.add_routes(Pages(origin, ingest, waits).routes())
     app.on_response_prepare.append(allow_origins)
     return app

@@ -13,7 +13,8 @@ class Settings:
     """data: folder for the channels. deadline_percent: publish deadline, percent of a segment.
 
     channels_max: channels on this origin. uploads_max: bodies read at the same time; more wait.
-    upload_s_max: seconds one body may take.
+    upload_s_max: seconds one body may take. waiting_max: requests of viewers that wait for the next
+    part at the same time; more are told to come again.
     """
 
     data: Path
@@ -23,3 +24,4 @@ class Settings:
     channels_max: int = 5000
     uploads_max: int = 64
     upload_s_max: int = 30
+    waiting_max: int = 10_000

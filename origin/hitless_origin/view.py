@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
+from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, MICROSECONDS, Timeline, ceil_div
 from hitless_origin.window import Window
 from hitless_wire.ingest import ChannelDescription, TrackDescription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartsView:
+    """The parts that playlists name: of each, whether it was published; else it was skipped.
+
+    closed: (segment, parts) of the window's newest segments, ascending. open: the decided parts of
+    the segment after the window.
+    """
+
+    grid: PartGrid
+    closed: tuple[tuple[int, tuple[bool, ...]], ...] = ()
+    open: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelView:
     """init_revision: changes with the init segments' bytes. published_us: wall time of the last
-    publication.
+    segment's publication. parts: None where the channel has none.
     """
 
     description: ChannelDescription
     window: Window
     init_revision: str
     published_us: int
+    parts: PartsView | None = None
 
     @property
     def timeline(self) -> Timeline:
@@ -28,6 +44,23 @@ class ChannelView:
     def tracks(self, kind: str) -> list[TrackDescription]:
         """The tracks of one type, `video` or `audio`, in the description's order."""
         return [track for track in self.description.tracks if track.type == kind]
+
+    def settled(self) -> ChannelView:
+        """Without what comes and goes with each part."""
+        return self if self.parts is None else replace(self, parts=replace(self.parts, open=()))
+
+    def reached(self, segment: int, part: int | None) -> bool:
+        """Whether the segment, or with a part at least that part of it, is decided."""
+        if segment <= self.window.last:
+            return True
+        opened = 0 if self.parts is None else len(self.parts.open)
+        return part is not None and segment == self.window.last + 1 and part < opened
+
+    def hint(self) -> tuple[int, int] | None:
+        """Segment and number of the next part; None where the channel has none."""
+        if self.parts is None:
+            return None
+        return following(self.parts.grid, self.window.last + 1, len(self.parts.open))
 
 
 def start_ticks(track: TrackDescription, timeline: Timeline, segment: int) -> int:
@@ -53,3 +86,40 @@ def duration_ticks(track: TrackDescription, timeline: Timeline, segment: int) ->
 def start_us(track: TrackDescription, timeline: Timeline, segment: int) -> int:
     """When a track's segment starts, in microseconds since the epoch, rounded up."""
     return ceil_div(start_ticks(track, timeline, segment) * MICROSECONDS, track.timescale)
+
+
+def following(grid: PartGrid, segment: int, part: int) -> tuple[int, int]:
+    """A part that may be past its segment's end: then it is the next one's first."""
+    return (segment, part) if part < grid.per_segment else (segment + 1, 0)
+
+
+def part_ticks(track: TrackDescription, grid: PartGrid, segment: int, part: int) -> int:
+    """How long a track's part is, in the track's timescale."""
+    if track.type == "video":
+        return grid.part_frames * grid.timeline.frame_ticks
+    first = grid.first_audio_frame(segment, part)
+    return (grid.first_audio_frame(segment, part + 1) - first) * AAC_FRAME_SAMPLES
+
+
+def target_duration_s(description: ChannelDescription) -> int:
+    """The longest segment, rounded to the nearest second (RFC 8216 4.3.3.1); never changes."""
+    timeline = description.timeline()
+    longest = Fraction(timeline.segment_ticks, timeline.timescale)
+    return int(_longest(description, longest) + Fraction(1, 2))
+
+
+def part_target_us(description: ChannelDescription, grid: PartGrid) -> int:
+    """The longest part of any track in microseconds, rounded up: one target for all playlists."""
+    ticks = grid.part_frames * grid.timeline.frame_ticks
+    longest = _longest(description, Fraction(ticks, grid.timeline.timescale)) * MICROSECONDS
+    return ceil_div(longest.numerator, longest.denominator)
+
+
+def _longest(description: ChannelDescription, pictures: Fraction) -> Fraction:
+    """Seconds of the longest track: sound may be up to a codec frame longer than its pictures."""
+    longest = pictures
+    for track in description.tracks:
+        if track.type == "audio":
+            frames = -(-pictures * track.timescale // AAC_FRAME_SAMPLES)
+            longest = max(longest, Fraction(frames * AAC_FRAME_SAMPLES, track.timescale))
+    return longest

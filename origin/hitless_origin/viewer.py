@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from aiohttp import hdrs, web
 
 from hitless_handover.timeline import ceil_div
-from hitless_origin import dash, hls
+from hitless_origin import dash, hls, low_latency
 from hitless_origin.channel import Channel
 from hitless_origin.errors import PushRefused
 from hitless_origin.manifests import Manifests, Rendered
 from hitless_origin.names import LABEL, NUMBER, TRACK, ChannelKey
 from hitless_origin.origin import Origin
 from hitless_origin.view import segment_at
+from hitless_origin.waits import Waited, Waits
 from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX
 
 # A playlist changes with the next segment; half of the shortest one is stale enough.
@@ -24,14 +24,20 @@ ABSENT_CACHE = "no-store"
 SOON_SEGMENTS = 8  # this far ahead a segment is "not yet", beyond it is unknown
 
 _CHANNEL = f"/live/{{namespace:{LABEL}}}/{{channel:{LABEL}}}"
-_SEGMENT_NAME = re.compile(NUMBER)
+_NO_STORE = {hdrs.CACHE_CONTROL: ABSENT_CACHE}
+_NOT_SERVED = {
+    Waited.LATE: "nothing was published in time",
+    Waited.CROWDED: "too many requests wait already",
+    Waited.CLOSED: "the origin is closing",
+}
 
 
 class Viewer:
     """The handlers below /live/."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, waits: Waits) -> None:
         self._origin = origin
+        self._waits = waits
 
     def routes(self) -> list[web.RouteDef]:
         """GET (and with it HEAD) of everything that players fetch."""
@@ -42,6 +48,7 @@ class Viewer:
             web.get(f"{track}/{hls.MEDIA_NAME}", self.media),
             web.get(f"{track}/{INIT_NAME}", self.init),
             web.get(f"{track}/{{segment:{NUMBER}}}{SEGMENT_SUFFIX}", self.segment),
+            web.get(f"{track}/{{segment:{NUMBER}}}.{{part:{NUMBER}}}{SEGMENT_SUFFIX}", self.part),
             web.get(
                 f"{track}/{dash.TIME_PREFIX}{{ticks:{NUMBER}}}{SEGMENT_SUFFIX}", self.timed_segment
             ),
@@ -55,11 +62,22 @@ class Viewer:
         return _manifest(request, manifests.master())
 
     async def media(self, request: web.Request) -> web.StreamResponse:
-        """A track's HLS media playlist."""
-        rendered = self._manifests(request).media(request.match_info["track"])
+        """A track's HLS media playlist; with `_HLS_msn`, once it has what is asked for."""
+        channel, name = self._channel(request), request.match_info["track"]
+        view = self._manifests(request).view
+        _media_type(channel, name)
+        try:
+            wanted = low_latency.wanted(request.query, view)
+        except low_latency.DirectiveError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n", headers=_NO_STORE) from error
+        if wanted is not None:
+            await self._wait(channel, *wanted)
+        rendered = self._manifests(request).media(name)
         if rendered is None:
             raise _absent("no such track")
-        return _manifest(request, rendered)
+        if wanted is None:
+            return _manifest(request, rendered)
+        return _manifest(request, rendered, low_latency.cache_control(view))
 
     async def mpd(self, request: web.Request) -> web.StreamResponse:
         """The DASH MPD, with this moment in it."""
@@ -78,6 +96,42 @@ class Viewer:
     async def segment(self, request: web.Request) -> web.StreamResponse:
         """A published segment, by its number: as HLS names it."""
         return self._segment(request, int(request.match_info["segment"]))
+
+    async def part(self, request: web.Request) -> web.StreamResponse:
+        """A published part; the next one, which playlists name already, as soon as it is there."""
+        channel, name = self._channel(request), request.match_info["track"]
+        segment, part = int(request.match_info["segment"]), int(request.match_info["part"])
+        if channel.parts is None:
+            return await absent(request)
+        media_type = _media_type(channel, name)
+        manifests = self._manifests(request)
+        if manifests.view.hint() == (segment, part):
+            await self._wait(channel, segment, part, late=web.HTTPNotFound)
+        body = channel.parts.window.body(name, segment, part)
+        if body is None:
+            raise _absent("no such part, or not yet, or not any more")
+        headers = {hdrs.CACHE_CONTROL: MEDIA_CACHE, hdrs.CONTENT_TYPE: media_type}
+        return web.Response(body=body, headers=headers)
+
+    async def _wait(
+        self,
+        channel: Channel,
+        segment: int,
+        part: int | None,
+        late: type[web.HTTPError] = web.HTTPServiceUnavailable,
+    ) -> None:
+        """Return when the segment, or that part of it, is decided. Raises the answer if not."""
+
+        def ready() -> bool:
+            manifests = channel.manifests
+            return manifests is not None and manifests.view.reached(segment, part)
+
+        wait_us_max = low_latency.wait_us_max(channel.description)
+        waited = await self._waits.until(ready, channel.bell, wait_us_max)
+        if waited is not Waited.READY:
+            headers = {**_NO_STORE, hdrs.RETRY_AFTER: "1"}
+            answer = late if waited is Waited.LATE else web.HTTPServiceUnavailable
+            raise answer(text=f"{_NOT_SERVED[waited]}\n", headers=headers)
 
     async def timed_segment(self, request: web.Request) -> web.StreamResponse:
         """A published segment, by its start in ticks of its track: as DASH names it."""
@@ -142,8 +196,10 @@ async def allow_origins(request: web.Request, response: web.StreamResponse) -> N
         )
 
 
-def _manifest(request: web.Request, rendered: Rendered) -> web.Response:
-    headers = {hdrs.CACHE_CONTROL: MANIFEST_CACHE, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+def _manifest(
+    request: web.Request, rendered: Rendered, cache_control: str = MANIFEST_CACHE
+) -> web.Response:
+    headers = {hdrs.CACHE_CONTROL: cache_control, hdrs.VARY: hdrs.ACCEPT_ENCODING}
     packed = _accepts_gzip(request)
     if rendered.etag:
         tag = f'"{rendered.etag}{"-gzip" if packed else ""}"'

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hitless_handover.timeline import Timeline
-from hitless_origin.cmaf import grid
+from hitless_origin.cmaf import grid, part_grid
 from hitless_wire.ingest import ChannelDescription, TrackDescription
 
 SYNC, NON_SYNC = 0x0200_0000, 0x0101_0000
@@ -42,17 +42,23 @@ class Recipe:
     count: int
     sync_first: bool = True
     chunks: int = 1
+    ends: tuple[int, ...] = ()  # samples before the end of each chunk but the last, for `chunks`
+    sync_every: int = 0  # samples; 0: only the first is one
     reorder: bool = False  # pairs of samples swapped in presentation
     filler: bytes = b""
 
     def make(self) -> bytes:
+        return b"".join(self.parts())
+
+    def parts(self) -> list[bytes]:
+        """The segment's chunks; the first has its styp."""
         per_chunk = -(-self.count // self.chunks)
-        parts = [box(b"styp", b"msdh", bytes(4), b"msdh")]
-        parts += [
-            self._chunk(start, min(per_chunk, self.count - start))
-            for start in range(0, self.count, per_chunk)
+        starts = [0, *(self.ends or range(per_chunk, self.count, per_chunk))]
+        chunks = [
+            self._chunk(start, end - start)
+            for start, end in zip(starts, [*starts[1:], self.count], strict=True)
         ]
-        return b"".join(parts)
+        return [box(b"styp", b"msdh", bytes(4), b"msdh") + chunks[0], *chunks[1:]]
 
     def digest(self) -> str:
         return hashlib.sha256(self.make()).hexdigest()
@@ -66,7 +72,7 @@ class Recipe:
                     ">IIIi",
                     self.step_ticks,
                     len(data),
-                    SYNC if start + i == 0 and self.sync_first else NON_SYNC,
+                    SYNC if self._is_sync(start + i) else NON_SYNC,
                     self._offset(start + i),
                 )
                 for i, data in enumerate(samples)
@@ -80,6 +86,10 @@ class Recipe:
             return box(b"moof", mfhd, box(b"traf", tfhd, tfdt, trun))
 
         return moof(len(moof(0)) + 8) + box(b"mdat", *samples)
+
+    def _is_sync(self, index: int) -> bool:
+        begins_gop = index == 0 or bool(self.sync_every and index % self.sync_every == 0)
+        return self.sync_first and begins_gop
 
     def _sample(self, index: int) -> bytes:
         return b"%d/%d %s" % (self.sequence, index, self.filler)
@@ -95,10 +105,21 @@ def recipe(
 ) -> Recipe:
     """The right recipe for a segment of the description's grid. filler: tells encoders apart."""
     start, step, count = grid(track, description.timeline(), segment)
-    return Recipe(sequence=segment, decode_ticks=start, step_ticks=step, count=count, filler=filler)
+    made = Recipe(sequence=segment, decode_ticks=start, step_ticks=step, count=count, filler=filler)
+    parts = description.parts()
+    if parts is None:
+        return made
+    ticks = [part_grid(track, parts, segment, p)[0] for p in range(1, parts.per_segment)]
+    return replace(
+        made,
+        ends=tuple((at - start) // step for at in ticks),
+        sync_every=description.gop_frames if track.type == "video" else 1,
+    )
 
 
-def describe(timeline: Timeline, *, window_seconds: int = 20) -> ChannelDescription:
+def describe(
+    timeline: Timeline, *, window_seconds: int = 20, part_frames: int | None = None
+) -> ChannelDescription:
     """Two pictures and a sound on a timeline."""
     video = TrackDescription(
         name="v0",
@@ -127,12 +148,14 @@ def describe(timeline: Timeline, *, window_seconds: int = 20) -> ChannelDescript
         rate_den=timeline.rate_den,
         segment_frames=timeline.segment_frames,
         gop_frames=timeline.gop_frames,
+        part_frames=part_frames,
         audio_rate=timeline.audio_rate,
         window_seconds=window_seconds,
         tracks=(video, small, audio),
     )
 
 
+SHORT_GOPS = Timeline(rate_num=25, rate_den=1, segment_frames=50, gop_frames=25)
 PAL = Timeline(rate_num=25, rate_den=1, segment_frames=50, gop_frames=50)
 NTSC = Timeline(rate_num=30_000, rate_den=1001, segment_frames=60, gop_frames=30)
 FIRST = 882_000_000  # a segment number of these days

@@ -18,7 +18,7 @@ from yarl import URL
 
 from hitless_handover.timeline import MICROSECONDS
 from hitless_origin.origin import Origin
-from hitless_origin.server import make_app
+from hitless_origin.server import make_runner
 from hitless_origin.settings import Settings
 from hitless_wire.ingest import (
     HEADER_DIGEST,
@@ -34,6 +34,7 @@ from hitless_wire.ingest import (
 NAMESPACE, CHANNEL = "demo", "news"
 SEGMENT_US = 2 * MICROSECONDS
 DEADLINE_US = 3 * MICROSECONDS
+CLOSE_S_MAX = 10
 
 
 class ManualClock:
@@ -93,7 +94,7 @@ class Studio:
     async def start(self) -> None:
         self.origin = Origin(self.settings, self.clock)
         await self.origin.open()
-        self._runner = web.AppRunner(make_app(self.origin), access_log=None)
+        self._runner = make_runner(self.origin, CLOSE_S_MAX)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -144,7 +145,8 @@ class Studio:
     async def numbers(self, track: str = "v0") -> list[int]:
         """The segments that the playlist names and has."""
         playlist = await self.playlist(track)
-        return [int(s.uri.removesuffix(".m4s")) for s in playlist.segments if not s.gap_tag]
+        listed = [s for s in playlist.segments if s.uri and not s.gap_tag]
+        return [int(s.uri.removesuffix(".m4s")) for s in listed]
 
     async def report(self) -> ChannelReport:
         answer = await self.call("GET", report_path(NAMESPACE, CHANNEL))
@@ -169,6 +171,7 @@ class Encoder:
         self.studio = studio
         self.name = name
         self.salt = b""
+        self.filler = name.encode()  # what tells its media from other encoders'
 
     @property
     def description(self) -> ChannelDescription:
@@ -208,8 +211,21 @@ class Encoder:
     def media(self, track: str, segment: int, **changed: int | bool) -> bytes:
         """The segment's bytes, which differ from encoder to encoder."""
         [found] = [t for t in self.description.tracks if t.name == track]
-        right = recipe(self.description, found, segment, self.name.encode())
+        right = recipe(self.description, found, segment, self.filler)
         return replace(right, **changed).make()  # type: ignore[arg-type]  # tests' own fields
+
+    def part_bytes(self, track: str, segment: int, part: int) -> bytes:
+        [found] = [t for t in self.description.tracks if t.name == track]
+        return recipe(self.description, found, segment, self.filler).parts()[part]
+
+    async def part_track(self, track: str, segment: int, part: int, priority: int = 0) -> Answer:
+        body = self.part_bytes(track, segment, part)
+        return await self.put(f"{track}/{segment}.{part}.m4s", body, priority=priority)
+
+    async def part(self, segment: int, part: int, priority: int = 0) -> list[int]:
+        """A part of every track; gives the answers' status codes."""
+        names = [track.name for track in self.description.tracks]
+        return [(await self.part_track(name, segment, part, priority)).status for name in names]
 
     async def track(self, track: str, segment: int, priority: int = 0) -> Answer:
         body = self.media(track, segment)

@@ -10,7 +10,7 @@ from tests.component.origin.cmaf_maker import FIRST, NTSC, PAL, describe
 
 from hitless_handover.timeline import Timeline
 from hitless_origin import hls
-from hitless_origin.view import ChannelView
+from hitless_origin.view import ChannelView, target_duration_s
 from hitless_origin.window import Window
 
 
@@ -131,7 +131,7 @@ def test_durations_add_up_to_the_dates(timeline: Timeline, kind: str) -> None:
 )
 def test_the_target_is_the_longest_rounded(frames: int, rate: int, target: int) -> None:
     timeline = Timeline(rate_num=rate, rate_den=1, segment_frames=frames, gop_frames=frames)
-    assert hls.target_duration_s(view(timeline, Window(first=1, last=1))) == target
+    assert target_duration_s(describe(timeline)) == target
 
 
 @pytest.mark.parametrize(
