@@ -57,11 +57,19 @@ class Ingest:
 
     async def put(self, request: web.Request) -> web.Response:
         """One push."""
-        work = asyncio.create_task(self._answer(request))
+        work = asyncio.create_task(self._counted(request))
         self._running.add(work)
         work.add_done_callback(self._running.discard)
-        # the server cancels the handler of a client that has gone; what it pushed is taken whole
-        response = await asyncio.shield(work)
+        # the server cancels the handler of a client that has gone, but no push ends half-way
+        return await asyncio.shield(work)
+
+    async def close(self) -> None:
+        """Wait for the pushes of clients that have gone: nothing more of their bodies comes."""
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def _counted(self, request: web.Request) -> web.Response:
+        response = await self._answer(request)
         self.answers[response.status] += 1
         return response
 

@@ -17,7 +17,9 @@ from hitless_origin.view import ChannelView
 from hitless_wire.ingest import TrackDescription
 
 _PACK_LEVEL = 5
-_GZIP_BITS = 16 + zlib.MAX_WBITS  # zlib writes gzip's header and checksum
+# For zlib: 16 writes gzip's header and checksum. Lines repeat after less than a line, so that a small
+# window packs as well, and a channel's packers take 30 KiB each instead of 256.
+_GZIP_BITS, _PACK_MEMORY = 16 + 12, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class _Settled:
     def __init__(self, text: str) -> None:
         self._body = text.encode()
         self._hash = hashlib.sha256(self._body)
-        self._packer = zlib.compressobj(_PACK_LEVEL, zlib.DEFLATED, _GZIP_BITS)
+        self._packer = zlib.compressobj(_PACK_LEVEL, zlib.DEFLATED, _GZIP_BITS, _PACK_MEMORY)
         self._packed = self._packer.compress(self._body)
 
     def ended(self, text: str) -> Rendered:

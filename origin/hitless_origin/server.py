@@ -98,7 +98,11 @@ def make_app(origin: Origin) -> web.Application:
         for channel in origin.channels.values():
             channel.bell.ring()
 
+    async def finish(_: web.Application) -> None:
+        await ingest.close()
+
     app.on_shutdown.append(wake)
+    app.on_cleanup.append(finish)
     app.add_routes([web.put(r"/ingest/{path:[\s\S]*}", ingest.put)])
     app.add_routes(Viewer(origin, waits).routes())
     app.add_routes(Pages(origin, ingest, waits).routes())

@@ -88,24 +88,24 @@ class Studio:
         self.description = describe(PAL)
         self.origin: Origin
         self.url = ""
-        self._runner: web.AppRunner | None = None
+        self.runner: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         self.origin = Origin(self.settings, self.clock)
         await self.origin.open()
-        self._runner = make_runner(self.origin, CLOSE_S_MAX)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        self.runner = make_runner(self.origin, CLOSE_S_MAX)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
         self._http = aiohttp.ClientSession(auto_decompress=False)
 
     async def stop(self) -> None:
         assert self._http is not None
-        assert self._runner is not None
+        assert self.runner is not None
         await self._http.close()
-        await self._runner.cleanup()
+        await self.runner.cleanup()
         await self.origin.close()
 
     async def restart(self) -> None:

@@ -1,0 +1,316 @@
+"""Blocking reloads, the hinted part, and how many may wait."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import m3u8
+import pytest
+from tests.component.origin.cmaf_maker import FIRST, SHORT_GOPS, describe
+from tests.component.origin.studio import Answer, Studio, running
+
+from hitless_wire.ingest import live_path
+
+PARTS = 10
+TARGET_US = 2_000_000
+NEXT = FIRST + 1
+
+
+@pytest.fixture
+async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
+    async with running(tmp_path / "data") as studio:
+        studio.description = describe(SHORT_GOPS, part_frames=5)
+        yield studio
+
+
+async def _waiting(studio: Studio, count: int) -> None:
+    """Return when exactly so many requests wait."""
+    while True:
+        text = (await studio.call("GET", "/metrics")).text
+        if f"hitless_origin_waiting_reloads {count}" in text.splitlines():
+            return
+
+
+def _ask(studio: Studio, query: str, track: str = "v0") -> asyncio.Task[Answer]:
+    return asyncio.create_task(studio.get(f"{track}/media.m3u8?{query}"))
+
+
+def _end(text: str) -> list[str]:
+    """The names of the last whole segment, and of what comes after it."""
+    parsed = m3u8.loads(text)
+    whole = [entry.uri for entry in parsed.segments if entry.uri][-1:]
+    return [*whole, *(p.uri for entry in parsed.segments if not entry.uri for p in entry.parts)]
+
+
+async def test_a_reload_wakes_on_exactly_the_next_part(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    first, second = (_ask(studio, f"_HLS_msn={NEXT}&_HLS_part={p}") for p in (0, 1))
+    await _waiting(studio, 2)
+    await a.part_track("v0", NEXT, 0, 1)
+    await a.part_track("v1", NEXT, 0, 1)
+    assert not first.done()
+    await a.part_track("audio", NEXT, 0, 1)
+    answer = await first
+    assert answer.status == 200
+    assert _end(answer.text) == [f"{FIRST}.m4s", f"{NEXT}.0.m4s"]
+    assert answer.headers["Cache-Control"] == "public, max-age=12"
+    await _waiting(studio, 1)
+    await a.part(NEXT, 1, 1)
+    assert _end((await second).text) == [f"{FIRST}.m4s", f"{NEXT}.0.m4s", f"{NEXT}.1.m4s"]
+    plain = await studio.get("v0/media.m3u8")
+    assert plain.body == second.result().body
+    assert plain.headers["Cache-Control"] == "public, max-age=1"
+    await _waiting(studio, 0)
+
+
+async def test_a_reload_for_a_segment_waits_for_the_whole(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    whole, beyond = _ask(studio, f"_HLS_msn={NEXT}"), _ask(studio, f"_HLS_msn={NEXT}&_HLS_part=10")
+    await _waiting(studio, 2)
+    for part in range(PARTS):
+        assert not whole.done()
+        await a.part(NEXT, part, 1)
+    assert _end((await whole).text) == [f"{NEXT}.m4s"]
+    await _waiting(studio, 1)
+    await a.part(NEXT + 1, 0, 1)  # after the last part comes the next segment's first
+    assert _end((await beyond).text) == [f"{NEXT}.m4s", f"{NEXT + 1}.0.m4s"]
+
+
+async def test_what_is_there_is_answered_at_once(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    await a.part(NEXT, 0, 1)
+    plain = await studio.get("audio/media.m3u8")
+    for query in (
+        "_HLS_msn=0",
+        f"_HLS_msn={FIRST}",
+        f"_HLS_msn={FIRST}&_HLS_part=9",
+        f"_HLS_msn={FIRST}&_HLS_part=99",
+        f"_HLS_msn={NEXT}&_HLS_part=0",
+        "_HLS_skip=YES",
+    ):
+        answer = await studio.get(f"audio/media.m3u8?{query}")
+        assert (answer.status, answer.body) == (200, plain.body)
+        packed = await studio.get(f"audio/media.m3u8?{query}", Accept_Encoding="gzip")
+        assert gzip.decompress(packed.body) == plain.body
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_HLS_part=0",
+        f"_HLS_msn={FIRST + 3}",
+        f"_HLS_msn={FIRST + 3}&_HLS_part=0",
+        "_HLS_msn=-1",
+        "_HLS_msn=",
+        "_HLS_msn=x",
+        f"_HLS_msn={NEXT}&_HLS_part=-1",
+        f"_HLS_msn={NEXT}&_HLS_part=1.5",
+        "_HLS_msn=99999999999999999999",
+    ],
+)
+async def test_directives_that_cannot_be_followed_are_said(studio: Studio, query: str) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    answer = await studio.get(f"v0/media.m3u8?{query}")
+    assert (answer.status, answer.headers["Cache-Control"]) == (400, "no-store")
+    assert "_HLS_" in answer.text
+
+
+async def test_a_reload_is_held_for_three_target_durations(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    asked, hinted = (
+        _ask(studio, f"_HLS_msn={NEXT}"),
+        asyncio.create_task(studio.get(f"v0/{NEXT}.0.m4s")),
+    )
+    await _waiting(studio, 2)
+    await studio.wait(3 * TARGET_US - 1)
+    await _waiting(studio, 2)
+    await studio.wait(1)
+    answer = await asked
+    assert (answer.status, answer.headers["Cache-Control"]) == (503, "no-store")
+    assert answer.headers["Retry-After"] == "1"
+    assert (await hinted).status == 404
+    await _waiting(studio, 0)
+
+
+async def test_a_reload_that_waits_learns_of_a_gap(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    asked = _ask(studio, f"_HLS_msn={NEXT}&_HLS_part=0")
+    await _waiting(studio, 1)
+    await a.push(NEXT + 1, 1)
+    assert not asked.done()
+    await studio.wait(3_000_000)
+    assert _end((await asked).text) == [f"{NEXT + 1}.m4s"]
+
+
+async def test_the_hinted_part_comes_as_soon_as_it_is_there(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    for part in range(PARTS):
+        playlist = await studio.playlist("audio")
+        assert playlist.preload_hint.hint_type == "PART"
+        assert playlist.preload_hint.uri == f"{NEXT}.{part}.m4s"
+        hinted = asyncio.create_task(studio.get(f"audio/{NEXT}.{part}.m4s"))
+        await _waiting(studio, 1)
+        assert (await studio.get(f"audio/{NEXT}.{part + 1}.m4s")).status == 404  # not hinted
+        await a.part(NEXT, part, 1)
+        answer = await hinted
+        assert answer.body == a.part_bytes("audio", NEXT, part)
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["Content-Type"] == "audio/mp4"
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert (await studio.playlist()).preload_hint.uri == f"{NEXT + 1}.0.m4s"
+    assert (await studio.get(f"v9/{NEXT}.0.m4s")).status == 404
+
+
+async def test_a_hinted_part_that_is_skipped_is_absent(studio: Studio) -> None:
+    a, b = await studio.ready("a", "b")
+    await a.push(FIRST, 1)
+    for part in range(2):
+        await a.part(NEXT, part, 1)
+    hinted = asyncio.create_task(studio.get(f"v0/{NEXT}.2.m4s"))
+    await _waiting(studio, 1)
+    await b.part(NEXT, 5, 1)
+    await studio.wait(300_000)
+    assert (await hinted).status == 404
+    assert (await studio.playlist()).preload_hint.uri == f"{NEXT}.6.m4s"
+
+
+async def test_a_thousand_wait_for_one_part(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    path = f"{studio.url}{live_path('demo', 'news')}/v0/media.m3u8"
+    asked = f"{path}?_HLS_msn={NEXT}&_HLS_part=0"
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as http:
+
+        async def viewer() -> tuple[int, bytes]:
+            async with http.get(asked) as answer:
+                return answer.status, await answer.read()
+
+        viewers = [asyncio.create_task(viewer()) for _ in range(1000)]
+        await _waiting(studio, 1000)
+        await a.part(NEXT, 0, 1)
+        answers = set(await asyncio.gather(*viewers))
+    assert answers == {(200, (await studio.get("v0/media.m3u8")).body)}
+    await _waiting(studio, 0)
+
+
+async def test_no_more_wait_than_allowed(studio: Studio) -> None:
+    await studio.stop()
+    studio.settings = replace(studio.settings, waiting_max=2)
+    await studio.start()
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    waiting = [_ask(studio, f"_HLS_msn={NEXT}") for _ in range(2)]
+    await _waiting(studio, 2)
+    refused = await studio.get(f"v0/media.m3u8?_HLS_msn={NEXT}")
+    assert (refused.status, refused.text) == (503, "too many requests wait already\n")
+    assert (await studio.get(f"v0/media.m3u8?_HLS_msn={FIRST}")).status == 200
+    await a.push(NEXT, 1)
+    assert [(await each).status for each in waiting] == [200, 200]
+
+
+async def test_nobody_waits_for_a_client_that_has_gone(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    async with aiohttp.ClientSession() as http:
+        path = f"{studio.url}{live_path('demo', 'news')}/v0/media.m3u8?_HLS_msn={NEXT}"
+        asked = asyncio.create_task(http.get(path))
+        await _waiting(studio, 1)
+        asked.cancel()
+        await asyncio.wait([asked])
+        await _waiting(studio, 0)
+    assert (await a.track("v0", NEXT, 1)).status == 201
+
+
+async def test_who_waits_is_told_when_the_origin_closes(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    asked = _ask(studio, f"_HLS_msn={NEXT}")
+    await _waiting(studio, 1)
+    assert studio.runner is not None
+    closing = asyncio.create_task(studio.runner.cleanup())
+    answer = await asked
+    assert (answer.status, answer.text) == (503, "the origin is closing\n")
+    await closing
+
+
+async def test_who_waits_is_told_when_the_channel_closes(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    await studio.wait(21 * 1_000_000)
+    asked = _ask(studio, f"_HLS_msn={NEXT}")
+    await _waiting(studio, 1)
+    assert (await a.describe(describe(SHORT_GOPS))).status == 201
+    assert (await asked).status == 503
+
+
+async def test_playlists_of_all_tracks_report_each_other(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    await a.push(NEXT, 1)
+    assert await _reports(studio, "v0") == [
+        ("../v1/media.m3u8", NEXT, PARTS - 1),
+        ("../audio/media.m3u8", NEXT, PARTS - 1),
+    ]
+    await a.part(NEXT + 1, 0, 1)
+    assert await _reports(studio, "audio") == [
+        ("../v0/media.m3u8", NEXT + 1, 0),
+        ("../v1/media.m3u8", NEXT + 1, 0),
+    ]
+
+
+async def _reports(studio: Studio, track: str) -> list[tuple[str, int, int]]:
+    reports = (await studio.playlist(track)).rendition_reports
+    return [(r.uri, int(r.last_msn), int(r.last_part)) for r in reports]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_pushed_viewers_see_one_version_of_each_part(
+    studio: Studio, seed: int
+) -> None:
+    rng = random.Random(seed)
+    encoders = await studio.ready("a", "b")
+    if seed % 2:
+        encoders[0].filler = encoders[1].filler = b"deterministic"
+    await encoders[0].push(FIRST, 1)
+    seen: dict[str, bytes | None] = {}
+    for segment in range(NEXT, NEXT + 5):
+        for part in range(PARTS):
+            for encoder in encoders:
+                if rng.random() < 0.85:
+                    await encoder.part(segment, part, rng.choice((0, 1, segment - FIRST)))
+            if rng.random() < 0.4:
+                await studio.wait(rng.randrange(400_000))
+            await _look(studio, seen)
+        for encoder in encoders:
+            if rng.random() < 0.7:
+                await encoder.push(segment, 1)
+        await _look(studio, seen)
+    await studio.wait(10_000_000)
+    await _look(studio, seen)
+    assert sum(body is not None for body in seen.values()) > 2 * PARTS
+
+
+async def _look(studio: Studio, seen: dict[str, bytes | None]) -> None:
+    """Every listed part is as it was, and is served, or is a gap and stays one."""
+    playlist = await studio.playlist()
+    listed = [part for entry in playlist.segments for part in entry.parts]
+    for part in listed:
+        answer = await studio.get(f"v0/{part.uri}")
+        body = None if part.gap == "YES" else answer.body
+        assert answer.status == (404 if body is None else 200)
+        assert seen.setdefault(part.uri, body) == body
+    assert playlist.preload_hint.uri not in seen
