@@ -224,7 +224,8 @@ async def test_old_segments_have_no_parts_any_more(studio: Studio) -> None:
     for k in range(FIRST, FIRST + 8):
         await a.push(k, 1)
     await _parts(a, FIRST + 8, range(2), 1)
-    listed = {int(part.uri.split(".")[0]) for part in await _all_parts(studio)}
+    entries = (await studio.playlist()).segments
+    listed = {int(part.uri.split(".")[0]) for entry in entries for part in entry.parts}
     assert listed == {FIRST + 5, FIRST + 6, FIRST + 7, FIRST + 8}  # three target durations
     assert (await studio.get(f"v0/{FIRST + 3}.0.m4s")).status == 404
     live = studio.origin.channels.popitem()[1]
@@ -235,10 +236,6 @@ async def test_old_segments_have_no_parts_any_more(studio: Studio) -> None:
     answer = await a.part_track("v0", FIRST + 2, 0, 1)
     assert answer.status == 200
     assert (await a.part_track("v0", FIRST - 1, 0, 1)).status == 410
-
-
-async def _all_parts(studio: Studio) -> list[object]:
-    return [part for entry in (await studio.playlist()).segments for part in entry.parts]
 
 
 async def test_a_gap_leaves_what_was_shown_and_closes_it(studio: Studio) -> None:
