@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from tests.component.local.driver import DEADLINE_S, POLL_S, LocalRun, local_run, until
+from tests.component.local.low_latency import PartViewer
 
 CHANNEL = """\
 apiVersion: hitless.video/v1alpha1
@@ -90,6 +91,59 @@ async def test_hot_spare_takes_over_from_a_killed_encoder_without_a_lost_segment
     assert segments[0] <= before < segments[-1] - 1
     assert record["active"]["name"] == "demo-2"
     assert record["spare"]["name"] == "demo-4"
+
+
+@pytest.fixture
+def low_latency_channel(tmp_path: Path) -> Path:
+    path = tmp_path / "channel.yaml"
+    text = CHANNEL.replace("segmentFrames: 25", "segmentFrames: 50, gopFrames: 25, partFrames: 5")
+    path.write_text(text + "  redundancy: HotSpare\n")
+    return path
+
+
+async def test_viewers_of_parts_miss_none_when_the_encoder_dies_in_the_middle_of_a_segment(
+    low_latency_channel: Path, data: Path
+) -> None:
+    async with (
+        local_run(low_latency_channel, data, programs=INSTALLED) as run,
+        aiohttp.ClientSession() as http,
+    ):
+        await run.until_notice("OnAir")
+        await until_delivering(run, "demo-2")
+        viewer = PartViewer(f"http://127.0.0.1:{run.port}/live/default/demo/v180")
+        watching = asyncio.create_task(viewer.follow(http))
+        try:
+            (pid,) = [p for p in run.encoder_pids() if '"encoderId":"demo-1"' in environment(p)]
+            await until(lambda: in_the_middle(viewer, watching), "a part inside a GOP")
+            killed_after = viewer.seen[-1][:2]
+            os.kill(pid, signal.SIGKILL)
+            await run.until_notice("StandbyTookOver")
+            await run.until_notice("OnAir", 2)
+            ahead = viewer.seen[-1][0] + 2
+            await until(lambda: is_at(viewer, watching, ahead), "two more segments in parts")
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        report = await run.report()
+        assert await run.stop() == 0
+    assert report["gaps"] == 0
+    numbers = [segment * PARTS + part for segment, part, _ in viewer.seen]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "each part once"
+    assert not [row for row in viewer.seen if row[2]], f"after {killed_after}"
+
+
+PARTS = 10
+
+
+def in_the_middle(viewer: PartViewer, watching: asyncio.Task[None]) -> bool:
+    """Whether the newest part is inside a GOP of five, in a segment that is not finished."""
+    assert not watching.done(), watching
+    return len(viewer.seen) > PARTS and viewer.seen[-1][1] in (1, 2)
+
+
+def is_at(viewer: PartViewer, watching: asyncio.Task[None], segment: int) -> bool:
+    assert not watching.done(), watching
+    return viewer.seen[-1][0] >= segment
 
 
 def environment(pid: int) -> str:
