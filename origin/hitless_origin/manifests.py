@@ -17,8 +17,8 @@ from hitless_origin.view import ChannelView
 from hitless_wire.ingest import TrackDescription
 
 _PACK_LEVEL = 5
-# For zlib: 16 writes gzip's header and checksum. Playlists repeat from line to line, so a small window
-# packs them as well, and each packer takes 32 KiB instead of 256.
+# For zlib: 16 writes gzip's header and checksum. Playlists repeat from line to line, so a small
+# window packs them as well, and each packer takes 32 KiB instead of 256.
 _GZIP_BITS, _PACK_MEMORY = 16 + 12, 6
 
 

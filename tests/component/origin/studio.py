@@ -108,6 +108,12 @@ class Studio:
         await self.runner.cleanup()
         await self.origin.close()
 
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[None]:
+        """Speak to an origin at `url` that another process runs."""
+        async with aiohttp.ClientSession(auto_decompress=False) as self._http:
+            yield
+
     async def restart(self) -> None:
         await self.stop()
         await self.start()
