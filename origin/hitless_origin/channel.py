@@ -303,14 +303,14 @@ class Channel:
         taken = await self._mailbox.call(lambda: self._take_part(push))
         if isinstance(taken, Answer):
             return taken
-        place, priority, body = taken
-        staged = await asyncio.to_thread(self._store.stage, body)
-        digest = hashlib.sha256(body).hexdigest()
-        return await self.take_segment(
-            SegmentPush(place=place, priority=priority, digest=digest, staged=staged)
-        )
+        return await self.take_segment(await asyncio.to_thread(self._stage_joined, *taken))
 
-    async def _take_part(self, push: PartPush) -> Answer | tuple[Place, int, bytes]:
+    def _stage_joined(self, place: Place, priority: int, bodies: Sequence[bytes]) -> SegmentPush:
+        body = b"".join(bodies)
+        digest, staged = hashlib.sha256(body).hexdigest(), self._store.stage(body)
+        return SegmentPush(place=place, priority=priority, digest=digest, staged=staged)
+
+    async def _take_part(self, push: PartPush) -> Answer | tuple[Place, int, Sequence[bytes]]:
         """The answer; or the whole track of the segment, which the part completed."""
         live, core, place = self.parts, self.selection.parts, push.place
         assert live is not None
@@ -318,6 +318,7 @@ class Channel:
         if not live.shelf.has(place, push.part):
             self.check_push(place.encoder, place.track, place.segment)
         shelved = live.keep(push, core, self.window)
+        bodies = live.shelf.bodies(place)  # before anything is decided, and they are let go
         if shelved is not Shelved.HELD:
             self._touch(self.encoders[place.encoder])
             await self._feed(push.arrived())
@@ -325,8 +326,7 @@ class Channel:
             return Answer.KEPT if shelved is Shelved.NEW else Answer.HELD
         priority, held = live.shelf.priority(place), self._held.get(place)
         if held is None:
-            body = live.shelf.join(place)
-            return Answer.HELD if body is None else (place, priority, body)
+            return Answer.HELD if bodies is None else (place, priority, bodies)
         raised = SegmentPush(place=place, priority=priority, digest=held.digest, staged=None)
         return await self._take_segment(raised)
 

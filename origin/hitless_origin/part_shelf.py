@@ -16,8 +16,9 @@ from hitless_origin import refusals
 from hitless_origin.push import PartBody, PartPush
 from hitless_origin.store import Place
 
-# Unfinished segments kept of one encoder's track: those that may be published, and others.
-UNFINISHED_MAX = AHEAD_SEGMENTS + 2
+# Segments of one encoder's track whose bytes are kept: those that may be published (one more than
+# the core compares, while effects are carried out), and others that are not whole.
+UNFINISHED_MAX = AHEAD_SEGMENTS + 3
 
 
 class Shelved(StrEnum):
@@ -77,12 +78,12 @@ class PartShelf:
         """The claim that every part of a whole track carries."""
         return min(self._tracks[place].priorities.values())
 
-    def join(self, place: Place) -> bytes | None:
-        """The bytes of a whole track; None where a part, or the bytes of one, are missing."""
+    def bodies(self, place: Place) -> tuple[bytes, ...] | None:
+        """The parts of a whole track; None where one, or its bytes, are missing."""
         track = self._tracks.get(place)
         if track is None or len(track.bodies) < self._per_segment:
             return None
-        return b"".join(track.bodies[part] for part in range(self._per_segment))
+        return tuple(track.bodies[part] for part in range(self._per_segment))
 
     def body(self, place: Place, part: int) -> bytes | None:
         """A part's bytes, while they are kept."""
@@ -140,13 +141,17 @@ class PartShelf:
         return Shelved.RAISED if priority > before else Shelved.HELD
 
     def _make_room(self, place: Place, wanted: range) -> None:
-        """Forget the oldest unfinished segment of the encoder's track, if there are too many."""
-        unfinished = [
+        """Let go of the oldest segment of the encoder's track, if too many have bytes."""
+        heavy = [
             other
-            for other in self._tracks
-            if (other.encoder, other.track) == (place.encoder, place.track)
-            and not self.is_whole(other)
+            for other, track in self._tracks.items()
+            if (other.encoder, other.track) == (place.encoder, place.track) and track.bodies
         ]
-        if len(unfinished) >= UNFINISHED_MAX:
-            spare = [other for other in unfinished if other.segment not in wanted]
-            del self._tracks[min(spare or unfinished, key=lambda other: other.segment)]
+        if len(heavy) < UNFINISHED_MAX:
+            return
+        spare = [other for other in heavy if other.segment not in wanted]
+        oldest = min(spare or heavy, key=lambda other: other.segment)
+        if self.is_whole(oldest):
+            self._tracks[oldest].bodies.clear()
+        else:
+            del self._tracks[oldest]

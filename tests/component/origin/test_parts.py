@@ -267,6 +267,43 @@ async def test_a_failing_disk_makes_a_gap_of_what_was_shown(studio: Studio) -> N
     assert await _shown(studio, NEXT + 1) == "P" * PARTS
 
 
+async def test_a_failing_disk_does_not_hurt_what_is_decided_with_it(studio: Studio) -> None:
+    a, b = await studio.ready("a", "b")
+    await a.push(FIRST, 5)
+    root = studio.settings.data / "channels" / "demo" / "news"
+    blocker = root / "live" / "audio" / f"{NEXT}.m4s"
+    blocker.mkdir()
+    (blocker / "x").touch()
+    await b.push(NEXT, 0)
+    await b.push(NEXT + 1, 0)
+    assert await _shown(studio, NEXT) == ""
+    await studio.wait(2 * DEADLINE_US)  # both are decided in one step
+    assert await studio.numbers() == [FIRST, NEXT + 1]
+    for k in (NEXT, NEXT + 1):
+        assert await _shown(studio, k) == "P" * PARTS
+        await _is_served(studio, b, k, *range(PARTS))
+    assert (await studio.report()).gaps == 1
+
+
+async def test_other_init_segments_void_what_was_shown(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    await _parts(a, NEXT, range(3), 1)
+    await studio.wait(20 * 1_000_000 + 1)
+    c = studio.encoder("c")
+    c.salt = b"a new codec library"
+    await c.introduce()
+    assert (await studio.playlist()).preload_hint.uri == f"{NEXT}.3.m4s"
+    assert await _shown(studio, NEXT) == "ggg"
+    assert (await studio.get(f"v0/{NEXT}.0.m4s")).status == 404
+    await _parts(c, FIRST + 11, range(PARTS), 4)
+    await studio.wait(DEADLINE_US)
+    assert await studio.numbers() == [FIRST + 11]
+    await _parts(c, FIRST + 12, range(2), 4)
+    assert await _shown(studio, FIRST + 12) == "PP"
+    await _is_served(studio, c, FIRST + 12, 0, 1)
+
+
 async def test_a_restart_forgets_parts_and_takes_whole_segments(studio: Studio) -> None:
     [a] = await studio.ready("a")
     await a.push(FIRST, 1)

@@ -34,9 +34,9 @@ def filled(*parts: PartPush, wanted: range = WANTED) -> PartShelf:
 
 def test_the_last_part_makes_a_track_whole_in_order() -> None:
     shelf = filled(push(2), push(0))
-    assert (shelf.is_whole(at()), shelf.join(at())) == (False, None)
+    assert (shelf.is_whole(at()), shelf.bodies(at())) == (False, None)
     assert shelf.put(push(1), WANTED) is Shelved.NEW
-    assert shelf.join(at()) == b"part 0part 1part 2"
+    assert shelf.bodies(at()) == (b"part 0", b"part 1", b"part 2")
     assert not shelf.is_whole(at(track="audio"))
 
 
@@ -73,10 +73,10 @@ def test_a_track_has_no_more_bytes_than_a_segment() -> None:
 
 def test_the_oldest_unfinished_segment_is_forgotten() -> None:
     shelf = PartShelf(3)
-    for segment in (10, 11, 20, 30, 40, 50):
+    for segment in (10, 11, 20, 30, 40, 50, 60):
         shelf.put(push(0, place=at(segment)), WANTED)
-    kept = [k for k in (10, 11, 20, 30, 40, 50) if shelf.has(at(k), 0)]
-    assert kept == [10, 11, 40, 50]
+    kept = [k for k in (10, 11, 20, 30, 40, 50, 60) if shelf.has(at(k), 0)]
+    assert kept == [10, 11, 40, 50, 60]
     assert len(kept) == UNFINISHED_MAX
     shelf.put(push(0, place=at(20, "b")), WANTED)  # of another encoder: its own limit
     assert shelf.has(at(40), 0)
@@ -87,6 +87,8 @@ def test_whole_segments_do_not_count_as_unfinished() -> None:
     for segment in range(10, 30):
         shelf.put(push(0, place=at(segment)), WANTED)
     assert all(shelf.has(at(k), 0) for k in range(10, 30))
+    kept = [k for k in range(10, 30) if shelf.body(at(k), 0) is not None]
+    assert kept == [10, 11, 27, 28, 29]  # but they give their bytes up
 
 
 def test_bytes_go_when_nobody_will_publish_them() -> None:
@@ -97,7 +99,7 @@ def test_bytes_go_when_nobody_will_publish_them() -> None:
     assert shelf.body(at(10), 0) == b"part 0"
     assert shelf.body(at(9), 0) is None
     assert shelf.is_whole(at(9))  # a resend is still known
-    assert shelf.join(at(9)) is None
+    assert shelf.bodies(at(9)) is None
     assert not shelf.has(at(7), 0)
     with pytest.raises(PushRefused):
         shelf.put(push(0, place=at(9), data=b"other"), WANTED)
@@ -109,7 +111,7 @@ def test_an_unfinished_old_segment_keeps_its_bytes_until_it_is_whole() -> None:
     shelf = filled(push(0, place=at(9)), push(1, place=at(9)))
     shelf.release(WANTED, oldest=0)
     shelf.put(push(2, place=at(9)), WANTED)
-    assert shelf.join(at(9)) == b"part 0part 1part 2"
+    assert shelf.bodies(at(9)) == (b"part 0", b"part 1", b"part 2")
 
 
 @pytest.mark.parametrize(
