@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import m3u8
@@ -15,6 +16,9 @@ import pytest
 from tests.component.origin.cmaf_maker import FIRST, SHORT_GOPS, describe
 from tests.component.origin.studio import Answer, Studio, running
 
+from hitless_cli.probe.follower import Follower, StallLimits, observe
+from hitless_cli.probe.playlist import read_media
+from hitless_cli.probe.settings import StartAt
 from hitless_wire.ingest import live_path
 
 PARTS = 10
@@ -286,31 +290,58 @@ async def test_whatever_is_pushed_viewers_see_one_version_of_each_part(
     if seed % 2:
         encoders[0].filler = encoders[1].filler = b"deterministic"
     await encoders[0].push(FIRST, 1)
-    seen: dict[str, bytes | None] = {}
-    for segment in range(NEXT, NEXT + 5):
+    viewers = [_Viewer(studio, track) for track in ("v0", "audio")]
+    for segment in range(NEXT, NEXT + 6):
         for part in range(PARTS):
             for encoder in encoders:
                 if rng.random() < 0.85:
                     await encoder.part(segment, part, rng.choice((0, 1, segment - FIRST)))
             if rng.random() < 0.4:
                 await studio.wait(rng.randrange(400_000))
-            await _look(studio, seen)
+            for viewer in viewers:
+                await viewer.look()
         for encoder in encoders:
             if rng.random() < 0.7:
                 await encoder.push(segment, 1)
-        await _look(studio, seen)
     await studio.wait(10_000_000)
-    await _look(studio, seen)
-    assert sum(body is not None for body in seen.values()) > 2 * PARTS
+    for viewer in viewers:
+        await viewer.look()
+        await viewer.fetch_again()
+        assert sum(body is not None for body in viewer.seen.values()) > 2 * PARTS
 
 
-async def _look(studio: Studio, seen: dict[str, bytes | None]) -> None:
-    """Every listed part is as it was, and is served, or is a gap and stays one."""
-    playlist = await studio.playlist()
-    listed = [part for entry in playlist.segments for part in entry.parts]
-    for part in listed:
-        answer = await studio.get(f"v0/{part.uri}")
-        body = None if part.gap == "YES" else answer.body
-        assert answer.status == (404 if body is None else 200)
-        assert seen.setdefault(part.uri, body) == body
-    assert playlist.preload_hint.uri not in seen
+class _Viewer:
+    """Compares each playlist with the last one, as the probe does, and each part with its bytes."""
+
+    def __init__(self, studio: Studio, track: str) -> None:
+        self.seen: dict[str, bytes | None] = {}  # by name; None: a gap
+        self._studio, self._track = studio, track
+        self._listed: list[Any] = []
+        self._follower = Follower(start_at=StartAt.FIRST)
+
+    async def look(self) -> None:
+        text = (await self._studio.get(f"{self._track}/media.m3u8")).text
+        self._follower, observed = observe(
+            self._follower,
+            read_media(text, "http://origin/media.m3u8"),
+            StallLimits(stall_percent=150, stall_tolerance_s=3),
+            asked_s=0,
+            received_s=0,
+        )
+        assert observed.findings == ()
+        playlist = m3u8.loads(text)
+        self._listed = [part for entry in playlist.segments for part in entry.parts]
+        for part in self._listed:
+            if part.uri not in self.seen:
+                self.seen[part.uri] = await self._fetch(part)
+            assert (self.seen[part.uri] is None) == (part.gap == "YES")
+        assert playlist.preload_hint.uri not in self.seen
+
+    async def fetch_again(self) -> None:
+        for part in self._listed:
+            assert await self._fetch(part) == self.seen[part.uri]
+
+    async def _fetch(self, part: Any) -> bytes | None:
+        answer = await self._studio.get(f"{self._track}/{part.uri}")
+        assert answer.status == (404 if part.gap == "YES" else 200)
+        return None if part.gap == "YES" else answer.body
