@@ -13,7 +13,7 @@ SEGMENT = "_HLS_msn"
 PART = "_HLS_part"
 AHEAD_SEGMENTS_MAX = 2  # further than this from the last segment no player has to ask
 WAIT_TARGETS_MAX = 3  # target durations that a request is held
-# An answer to a directive names a moment that never comes again (RFC 8216bis, appendix B).
+# The URL names a moment that comes once, so caches may keep the answer: six, as Apple advises.
 CACHE_TARGETS = 6
 _NUMBER = re.compile(r"[0-9]{1,16}")
 

@@ -23,6 +23,7 @@ def test_options_win_over_the_environment() -> None:
         ([], {"HITLESS_ORIGIN_PORT": "many"}, "invalid int value: 'many'"),
         (["--deadline-percent", "0"], {}, "give 10 to 1000"),
         (["--channels-max", "0"], {}, "give at least 1"),
+        (["--waiting-max", "-1"], {}, "give at least 0"),
     ],
 )
 def test_a_wrong_setting_is_said(
