@@ -23,7 +23,8 @@ At the start of a GOP anybody may follow, for nothing there refers to a picture 
   whole.
 
 A segment of which all parts are published is published whole at once from the same encoder, even
-below the term: viewers have it already.
+below the term: viewers have it already. So is the best whole one when nobody may follow any more:
+it ends the wait, and viewers of parts go on with the next segment.
 """
 
 from __future__ import annotations
@@ -200,6 +201,19 @@ def is_through(parts: Parts, segment: int) -> bool:
     """Whether all parts of the segment are published, the last ones by `source`."""
     whole = parts.segment == segment and parts.following == parts.rules.per_segment
     return whole and parts.source is not None
+
+
+def stuck_us(parts: Parts, segment: int) -> int | None:
+    """From when on it is clear that no further part of the segment will be published; None: not.
+
+    It is begun, its next part is there, and none of those who have it may follow.
+    """
+    if parts.segment != segment or not parts.following:
+        return None
+    here = _complete(parts, parts.following)
+    if not here or any(_may_follow(parts, d) for d in here):
+        return None
+    return _first_us(here) + _deadline_us(parts)
 
 
 def advance(parts: Parts, term: int, now_us: int) -> tuple[Parts, list[PartEffect], int | None]:

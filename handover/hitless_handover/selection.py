@@ -242,7 +242,11 @@ def _due_us(state: Selection, now_us: int) -> int | None:
     later = [_first_complete_us(slot) for slot in ready if slot.segment > state.last + 1]
     if later:
         known.append(max(min(later), state.advanced_us))
-    return min(known) + state.rules.deadline_us
+    due_us = min(known) + state.rules.deadline_us
+    if own and state.parts is not None:
+        stuck_us = part_selection.stuck_us(state.parts, own[0].segment)
+        due_us = due_us if stuck_us is None else min(due_us, stuck_us)
+    return due_us
 
 
 def _may_go(state: Selection, slot: Slot) -> bool:

@@ -10,7 +10,6 @@ from hitless_sim.facts import (
     Fact,
     Gap,
     Ordered,
-    PartPublished,
     Published,
     Stamped,
     UserWants,
@@ -182,28 +181,24 @@ class HigherTermWins(Checker):
     """I4: a lower term is selected at or after a higher one, but for a counted fallback.
 
     The best delivery is chosen, a fallback is what it is called, and none is taken before the
-    deadline, unless viewers have it already, part by part.
+    deadline.
     """
 
     invariant = "I4"
-    wants = (Published, Delivered, PartPublished, UserWants)
+    wants = (Published, Delivered, UserWants)
 
     def __init__(self, story: Story) -> None:
         super().__init__(story)
         self.term = 0  # highest of any delivery of a decided segment
         self.ahead: dict[int, int] = {}  # highest of each undecided one
-        self.last_part = 0
-        self.viewed = (-1, "")  # segment that viewers of parts have in full, and its last encoder
+        self.parts = 0  # with parts, I19 says when a fallback may come early
 
     def _see(self, fact: Fact) -> None:
         if self.story.blind:
             return
         match fact:
             case UserWants(parts=parts):
-                self.last_part = parts - 1
-            case PartPublished(segment=segment, part=part, name=name):
-                if part == self.last_part:
-                    self.viewed = (segment, name)
+                self.parts = parts
             case Delivered():
                 highest = max(self.ahead.get(fact.segment, 0), fact.priority)
                 self.ahead[fact.segment] = highest
@@ -229,7 +224,7 @@ class HigherTermWins(Checker):
             raise self.object(fact, f"segment {fact.segment} is no fallback, {self.term} is newest")
         since = known_since_us(self.story)
         early = since is not None and fact.at_us < since + deadline_us(self.story)
-        if fact.fallback and early and self.viewed != (fact.segment, fact.name):
+        if fact.fallback and early and not self.parts:
             raise self.object(fact, f"segment {fact.segment} falls back before its deadline")
 
     def _best(self, segment: int) -> Offer | None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hitless_sim.checkers.base import Checker
-from hitless_sim.checkers.output import PUBLISH_DEADLINE_PERCENT, STUCK_SEGMENTS
+from hitless_sim.checkers.output import (
+    PUBLISH_DEADLINE_PERCENT,
+    STUCK_SEGMENTS,
+    deadline_us,
+    known_since_us,
+)
 from hitless_sim.checkers.story import Story
 from hitless_sim.facts import (
     Fact,
@@ -157,7 +162,8 @@ class NoPartIsWithheld(_OfParts):
     """I19: a part is skipped, or waits beyond its deadline, though it is there and may follow.
 
     A segment that is published whole before any of it was on air may come without parts.
-    Nor is a fallback taken before the deadline, unless the whole segment is published at once.
+    Nor is a fallback taken before the deadline, unless the whole segment is published at once; nor
+    a whole one, unless viewers of parts have it already, or can't have the rest of it.
     """
 
     invariant = "I19"
@@ -165,6 +171,7 @@ class NoPartIsWithheld(_OfParts):
     def __init__(self, story: Story) -> None:
         super().__init__(story)
         self.early: PartPublished | None = None
+        self.stuck_us = (0, 0)  # when parts were skipped the last time, and since when they waited
 
     @property
     def deadline_us(self) -> int:
@@ -185,6 +192,8 @@ class NoPartIsWithheld(_OfParts):
 
     def _judge_skipped(self, fact: PartsSkipped) -> None:
         self._settle_early(fact)
+        rows = self.delivered.get((fact.segment, fact.first), {}).values()
+        self.stuck_us = (fact.at_us, min((since for _, since in rows), default=fact.at_us))
         starts = range(fact.first + -fact.first % self.per_gop, fact.last + 1, self.per_gop)
         for part in {fact.first, *starts}:
             for name in self.able(part):
@@ -197,8 +206,20 @@ class NoPartIsWithheld(_OfParts):
         air = self.air
         if not isinstance(fact, Published) or air is None:
             return
+        if fact.fallback and not self._may_fall_back(fact, air):
+            raise self.object(fact, f"segment {fact.segment} falls back before its deadline")
         if 0 < air.following < self.per_segment:
             raise self.object(fact, f"segment {fact.segment} is whole, its parts are not out")
+
+    def _may_fall_back(self, fact: Published, air: Air) -> bool:
+        """At its deadline; or viewers of parts have it already, or can't have the rest of it."""
+        since_us = known_since_us(self.story)
+        if since_us is None or fact.at_us >= since_us + deadline_us(self.story):
+            return True
+        if air.following == self.per_segment and air.source == fact.name:
+            return True
+        skipped_us, there_us = self.stuck_us
+        return skipped_us == fact.at_us >= there_us + self.deadline_us
 
     def _settle_early(self, fact: Fact) -> None:
         """A part that came too early was in order only if all came at once."""

@@ -25,15 +25,15 @@ ORIGIN: tuple[Mutant, ...] = (
     Mutant(
         "never-falls-back",
         f"{CORE}.selection",
-        "    return min(known) + state.rules.deadline_us",
-        "    return min(known) + 50 * state.rules.deadline_us",
+        "    due_us = min(known) + state.rules.deadline_us",
+        "    due_us = min(known) + 50 * state.rules.deadline_us",
         "viewers wait for an encoder that is dead",
     ),
     Mutant(
         "gives-up-early",
         f"{CORE}.selection",
-        "    return min(known) + state.rules.deadline_us",
-        "    return min(known)",
+        "    due_us = min(known) + state.rules.deadline_us",
+        "    due_us = min(known)",
         "nobody gets the time to deliver",
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -38,10 +39,10 @@ class Air:
     parts: as "encoder" + "segment.part", a fallback with "!"; skipped ones as "-segment.part".
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grid: PartGrid = GRID) -> None:
         self.state = Selection(
             rules=Rules(tracks=TRACKS, segment_frames=60, deadline_us=PATIENCE_US),
-            parts=Parts(rules=PartRules.of(GRID, TRACKS, 150)),
+            parts=Parts(rules=PartRules.of(grid, TRACKS, 150)),
         )
         self.now_us = 0
         self.wake_at_us: int | None = None
@@ -241,6 +242,20 @@ def test_the_rest_comes_with_the_whole(air: Air) -> None:
     air.wait(PATIENCE_US)
     assert air.parts == ["a100.0", "-100.1", "b100.2!", "b100.3!"]
     assert air.wholes[-1] == "b100!"
+
+
+def test_a_segment_of_which_no_further_part_can_come_is_whole_soon() -> None:
+    air = Air(PartGrid(timeline=replace(LINE, gop_frames=60), part_frames=15))
+    air.part(100, 0, "a")
+    for part in range(4):
+        air.part(100, part, "b", 0, "other")
+        air.wait(500_000)
+    air.whole(100, "b", 0)
+    assert air.parts == ["a100.0", "-100.1", "-100.2", "-100.3"]
+    assert air.wholes[-1] == "b100!", "without the segment's deadline"
+    air.part(101, 0, "b", 0, "other")
+    air.wait(DEADLINE_US)
+    assert air.parts[-1] == "b101.0!"
 
 
 def test_a_segment_that_viewers_have_in_parts_is_whole_at_once(air: Air) -> None:
