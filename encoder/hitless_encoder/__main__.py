@@ -23,6 +23,7 @@ from hitless_encoder.session import Session
 from hitless_encoder.video import DEFAULT_PRESET
 from hitless_handover.messages import Identity
 from hitless_handover.timeline import TimelineError
+from hitless_wire import logs
 from hitless_wire.peers import GRPC_PORT
 from hitless_wire.resources import EncoderConfig
 
@@ -176,10 +177,12 @@ def main() -> int:
         help=f"port to serve gRPC on; default: HITLESS_GRPC_PORT or {GRPC_PORT}",
     )
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.set_up(os.environ)
     av.logging.set_level(av.logging.ERROR)
     try:
         config = read_config(options.config)
+        channel = f"{config.namespace}/{config.channel}"
+        logs.set_up(os.environ, channel=channel, encoder=config.encoder_id)
         return asyncio.run(run(config, options.grpc_host, options.grpc_port))
     except ConfigurationError as error:
         print(error, file=sys.stderr)

@@ -24,11 +24,13 @@ from hitless_operator.events import Announcer
 from hitless_operator.health import HealthServer, WatchPulse, queue_fault
 from hitless_operator.kube import Kube, KubeError, configuration
 from hitless_operator.manifests import MANAGER, PodDefaults
+from hitless_operator.metrics import Metrics
 from hitless_operator.observe import Observer
 from hitless_operator.queue import WorkQueue
 from hitless_operator.reconcile import Origin, Reconciler
 from hitless_operator.settings import Settings, from_environment
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
+from hitless_wire import logs
 from hitless_wire.peers import Peers
 from hitless_wire.resources import GROUP, PLURAL
 
@@ -46,20 +48,24 @@ async def run(settings: Settings) -> None:
     """Run until SIGTERM. Raises NotInstalled, ConfigException, and what ends kopf."""
     config = await configuration()
     now_s = asyncio.get_running_loop().time
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(config))
         client.user_agent = MANAGER  # becomes the field manager of what is written
-        kube = Kube(client)
+        kube = Kube(client, metrics.called)
         peers = await stack.enter_async_context(Peers(settings.call_seconds))
         announcer = await stack.enter_async_context(Announcer(kube, settings.pod_name))
         reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube, peers),
-            applier=Applier(kube, peers, pod_defaults(settings)),
+            applier=Applier(kube, peers, pod_defaults(settings), metrics),
             announcer=announcer,
             origin=Origin(url=settings.origin_url, public_url=settings.public_url),
+            metrics=metrics,
         )
-        queue: WorkQueue[Key] = WorkQueue(reconciler.look, workers=settings.workers)
+        look = metrics.timed(reconciler.look)
+        queue: WorkQueue[Key] = WorkQueue(look, workers=settings.workers)
+        metrics.attach(queue.state)
         pulse = WatchPulse(STREAMS_PER_NAMESPACE * max(1, len(settings.namespaces)), now_s)
         await stack.enter_async_context(
             HealthServer(
@@ -67,12 +73,13 @@ async def run(settings: Settings) -> None:
                 settings.health_port,
                 pulse.fault,
                 lambda: queue_fault(queue.state()),
+                metrics=metrics.text,
             )
         )
         await until_served(kube)
         await stack.enter_async_context(queue)
         await kopf.operator(
-            registry=registry_of_kopf(queue.add, config, pulse),
+            registry=registry_of_kopf(queue.add, config, pulse, metrics.called),
             settings=settings_of_kopf(),
             # Else kopf looks up the user's name, which a container's numeric user need not have.
             identity=cast(Any, settings.pod_name),
@@ -90,6 +97,8 @@ def pod_defaults(settings: Settings) -> PodDefaults:
         memory_request=settings.encoder_memory_request,
         memory_limit=settings.encoder_memory_limit,
         media_claim=settings.media_claim,
+        priority_class=settings.encoder_priority_class,
+        log_format=settings.log_format,
     )
 
 
@@ -112,9 +121,7 @@ def main() -> None:
         settings = from_environment(os.environ)
     except ValidationError as error:
         sys.exit(f"HITLESS_* variables: {readable(error)}")
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.set_up({logs.FORMAT_VARIABLE: settings.log_format}, level=settings.log_level)
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # one line for each watch event
     logging.getLogger("grpc").setLevel(logging.INFO)  # several for each call
     try:

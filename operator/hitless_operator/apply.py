@@ -18,8 +18,16 @@ from hitless_handover.supervisor_model import (
     Problem,
 )
 from hitless_operator.channel import Channel
-from hitless_operator.kube import AlreadyExists, Conflict, Kube, NotFound, Rejected
+from hitless_operator.kube import (
+    AlreadyExists,
+    Conflict,
+    Kube,
+    NotFound,
+    Rejected,
+    Unavailable,
+)
 from hitless_operator.manifests import PodDefaults, encoder_pod
+from hitless_operator.metrics import Metrics
 from hitless_operator.observe import FAILED_CREATE, PeerCalls
 from hitless_operator.pods import MESSAGE_MAX, owner_uid
 from hitless_operator.queue import TryAgain
@@ -46,8 +54,15 @@ class Refused(Exception):
 class Applier:
     """Writes to Kubernetes and gives orders to encoders."""
 
-    def __init__(self, kube: Kube, peers: PeerCalls, defaults: PodDefaults) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        peers: PeerCalls,
+        defaults: PodDefaults,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._kube = kube
+        self._metrics = metrics or Metrics()
         self._peers = peers
         self._defaults = defaults
 
@@ -68,6 +83,10 @@ class Applier:
             raise Outdated("the channel changed while it was looked at") from error
         except NotFound as error:
             raise Outdated("the channel is gone") from error
+        except Unavailable:
+            self._metrics.unanswered(channel, status)
+            raise
+        self._metrics.stored(channel, status)
         return replace(channel, body=written, status=status)
 
     async def act(self, channel: Channel, action: Action, addresses: Mapping[str, str]) -> None:

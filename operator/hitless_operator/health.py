@@ -1,7 +1,7 @@
-"""Whether this process still does its work, for the kubelet: GET /healthz.
+"""Whether this process still does its work, for the kubelet: GET /healthz. And GET /metrics.
 
-Owns the judgement "alive" and its HTTP endpoint. A loop that is stuck does not answer; a watch that
-died, or a look that never ends, answers 503 with the reason. An API server that is away is no
+Owns the judgement "alive" and the HTTP endpoints. A loop that is stuck does not answer; a watch
+that died, or a look that never ends, answers 503 with the reason. An API server that is away is no
 reason: a restart would not bring it back. `__main__.py` runs it.
 """
 
@@ -14,9 +14,11 @@ from typing import Self
 
 from aiohttp import web
 
+from hitless_operator.metrics import CONTENT_TYPE
 from hitless_operator.queue import QueueState
 
 PATH = "/healthz"
+METRICS_PATH = "/metrics"
 # The server ends each watch after WATCH_S (watch.py) and kopf asks again at once; twice that and a
 # lost stream's inactivity timeout without a request means that nobody watches any more.
 SILENCE_S_MAX = 720.0
@@ -56,13 +58,24 @@ def queue_fault(state: QueueState) -> str:
 
 
 class HealthServer:
-    """Serves /healthz; an async context manager. faults: each says what is wrong, or nothing."""
+    """Serves both; an async context manager.
 
-    def __init__(self, host: str, port: int, *faults: Callable[[], str]) -> None:
+    faults: each says what is wrong, or nothing. metrics: in Prometheus' text format.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *faults: Callable[[], str],
+        metrics: Callable[[], bytes] = lambda: b"",
+    ) -> None:
         self._host, self._port = host, port
         self._faults = faults
+        self._metrics = metrics
         app = web.Application()
         app.router.add_get(PATH, self._answer)
+        app.router.add_get(METRICS_PATH, self._answer_metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
 
     async def __aenter__(self) -> Self:
@@ -87,3 +100,6 @@ class HealthServer:
         faults = [fault for check in self._faults if (fault := check())]
         status = 503 if faults else 200
         return web.json_response({"healthy": not faults, "faults": faults}, status=status)
+
+    async def _answer_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE})

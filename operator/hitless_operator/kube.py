@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -72,10 +73,16 @@ def _pods_path(namespace: str) -> str:
 
 
 class Kube:
-    """The calls. Every one raises a KubeError and nothing else."""
+    """The calls. Every one raises a KubeError and nothing else.
 
-    def __init__(self, client: ApiClient) -> None:
+    called: told method, path and HTTP status of each; status 0: no answer.
+    """
+
+    def __init__(
+        self, client: ApiClient, called: Callable[[str, str, int], None] | None = None
+    ) -> None:
         self._client = client
+        self._called = called or (lambda _method, _path, _status: None)
 
     async def is_served(self) -> bool:
         """Whether the CRD is installed and served."""
@@ -150,7 +157,9 @@ class Kube:
             content: bytes = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             why = str(error) or type(error).__name__
+            self._called(method, path, 0)
             raise Unavailable(f"{method} {path}: no answer: {why}") from error
+        self._called(method, path, response.status)
         if 200 <= response.status < 300:
             document: Document = json.loads(content)
             return document

@@ -13,6 +13,7 @@ from hitless_handover.supervisor_model import EncoderRecord, Notice
 from hitless_handover.timeline import Anchor
 from hitless_operator.channel import Channel, Document
 from hitless_operator.moments import micro_time
+from hitless_wire.logs import FORMAT_VARIABLE
 from hitless_wire.peers import GRPC_PORT
 from hitless_wire.resources import (
     API_VERSION,
@@ -48,6 +49,8 @@ class PodDefaults:
     memory_request: str = "256Mi"
     memory_limit: str = "1Gi"
     media_claim: str = ""
+    priority_class: str = ""
+    log_format: str = ""
 
 
 def encoder_pod(
@@ -88,6 +91,7 @@ def encoder_pod(
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "volumes": _volumes(defaults),
+            **({"priorityClassName": defaults.priority_class} if defaults.priority_class else {}),
         },
     }
 
@@ -122,6 +126,11 @@ def _container(image: str, config: str, defaults: PodDefaults) -> Document:
         "env": [
             {"name": CONFIG_VARIABLE, "value": config},
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            *(
+                [{"name": FORMAT_VARIABLE, "value": defaults.log_format}]
+                if defaults.log_format
+                else []
+            ),
         ],
         "ports": [{"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"}],
         "startupProbe": _probe(period_s=1, failures_max=60),

@@ -177,9 +177,9 @@ class WorkQueue(Generic[K]):
         try:
             delay_s = await self._work(key)
         except TryAgain as why:
-            _log.info("%s: %s", key, why)
+            _log.info("%s: %s", key, why, extra={"channel": str(key)})
         except Exception:
-            _log.exception("%s: the look failed", key)
+            _log.exception("%s: the look failed", key, extra={"channel": str(key)})
         else:
             self._failures.pop(key, None)
             return delay_s

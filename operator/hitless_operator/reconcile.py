@@ -25,12 +25,14 @@ from hitless_operator.channel import Channel, Key, StatusUnreadable, channel_of,
 from hitless_operator.conditions import INVALID_SPEC, STALLED, Wanted, conditions_of
 from hitless_operator.events import Announcer
 from hitless_operator.kube import Kube, KubeError
+from hitless_operator.metrics import Metrics
 from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
 from hitless_operator.status import record_of, status_of
 from hitless_operator.status_model import EncoderDeploymentStatus, EndpointsStatus
 from hitless_wire.desired import desired_of
 from hitless_wire.ingest import live_path
+from hitless_wire.logs import about, also
 from hitless_wire.resources import EncoderDeploymentSpec, spec_digest
 
 _log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Reconciler:
         announcer: Announcer,
         origin: Origin,
         now_us: Callable[[], int] = wall_us,
+        metrics: Metrics | None = None,
     ) -> None:
         self._kube = kube
         self._observer = observer
@@ -82,17 +85,24 @@ class Reconciler:
         self._announcer = announcer
         self._origin = origin
         self._now_us = now_us
+        self._metrics = metrics or Metrics()
 
     async def look(self, key: Key) -> float | None:
         """Seconds until the next look at the latest; None = when something changes.
 
         Raises TryAgain when the look has to be repeated.
         """
+        with about(channel=str(key)):
+            return await self._look(key)
+
+    async def _look(self, key: Key) -> float | None:
         try:
             body = await self._kube.channel(key)
             if body is None or is_deleted(body):
+                self._metrics.forget(key)
                 return None
             channel = channel_of(body)
+            self._metrics.read(channel)
             if channel.spec is None:
                 await self._say_invalid(channel)
                 return None
@@ -115,8 +125,11 @@ class Reconciler:
         view = await self._observer.view(channel, record, origin_url)
         now_us = self._now_us()
         decision = supervise(desired, record, view, now_us)
+        if decision.record.handover is not None:
+            also(handover=decision.record.handover.handover_id)
         status = self._status(channel, decision.record, now_us)
         stored = await self._applier.store(channel, status, fence=bool(decision.actions))
+        self._metrics.looked(stored, desired.digest)
         try:
             await self._act(stored, decision, view)
         except Refused as refusal:
@@ -137,6 +150,7 @@ class Reconciler:
         now_us = self._now_us()
         status = self._status(channel, replace(record, problem=problem), now_us)
         stored = await self._applier.store(channel, status, fence=False)
+        self._metrics.looked(stored, None if channel.spec is None else spec_digest(channel.spec))
         if not known:
             notice = Notice(reason=problem.reason, message=problem.message, warning=True)
             self._announcer.announce(stored, (notice,), now_us)
@@ -147,6 +161,7 @@ class Reconciler:
         now_us = self._now_us()
         status = self._status(channel, record, now_us)
         stored = await self._applier.store(channel, status, fence=False)
+        self._metrics.looked(stored, None)
         if not _is_stalled_as_invalid(channel.status):
             notice = Notice(reason=INVALID_SPEC, message=channel.spec_error, warning=True)
             self._announcer.announce(stored, (notice,), now_us)

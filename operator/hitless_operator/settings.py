@@ -48,6 +48,9 @@ class Settings(BaseModel):
     encoder_cpu_request: Quantity = "200m"
     encoder_memory_request: Quantity = "256Mi"
     encoder_memory_limit: Quantity = "1Gi"
+    encoder_priority_class: Annotated[
+        str, Field(description="PriorityClass of encoder pods; empty: the cluster's default.")
+    ] = ""
     workers: Annotated[int, Field(ge=1, le=256, description="Channels looked at at once.")] = 16
     call_seconds: Annotated[
         int, Field(ge=1, le=30, description="For the answer of an encoder or an origin.")
@@ -55,6 +58,9 @@ class Settings(BaseModel):
     health_host: str = "0.0.0.0"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     pod_name: Annotated[str, Field(description="Reporting instance in Events.")] = "local"
+    log_format: Annotated[
+        str, Field(pattern=r"^(text|json)$", description="Of the operator and its encoders.")
+    ] = "text"
     log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     @property

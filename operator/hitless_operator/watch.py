@@ -8,7 +8,7 @@ no chance to write either: no finalizer, no annotation, no patch, no Event. `__m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import kopf
@@ -26,6 +26,13 @@ EXIT_S = 20
 EncoderPods = ("v1", "pods")
 
 
+class Called(Protocol):
+    """Told of a request that was made; code 0: no answer."""
+
+    def __call__(self, method: str, path: str, code: int, *, watch: bool) -> None:
+        """As the API server logs it."""
+
+
 def settings_of_kopf() -> kopf.OperatorSettings:
     """kopf without its own writes, with watches that notice their death."""
     settings = kopf.OperatorSettings()
@@ -40,14 +47,17 @@ def settings_of_kopf() -> kopf.OperatorSettings:
 
 
 def registry_of_kopf(
-    add: Callable[[Key], None], configuration: Configuration, pulse: WatchPulse
+    add: Callable[[Key], None],
+    configuration: Configuration,
+    pulse: WatchPulse,
+    called: Called | None = None,
 ) -> kopf.OperatorRegistry:
-    """The handlers. add: the work queue's."""
+    """The handlers. add: the work queue's. called: told of each request that kopf makes."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> kopf.AiohttpSession:
-        session = watch_session(configuration, pulse)
+        session = watch_session(configuration, pulse, called)
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -63,7 +73,9 @@ def registry_of_kopf(
     return registry
 
 
-def watch_session(configuration: Configuration, pulse: WatchPulse) -> aiohttp.ClientSession:
+def watch_session(
+    configuration: Configuration, pulse: WatchPulse, called: Called | None = None
+) -> aiohttp.ClientSession:
     """kopf's connections: credentials as the Kubernetes client has them, fresh for each request."""
 
     async def authorise(
@@ -73,7 +85,15 @@ def watch_session(configuration: Configuration, pulse: WatchPulse) -> aiohttp.Cl
         if token:
             request.headers["Authorization"] = token
         pulse.beat(request.url.path)
-        return await handler(request)
+        status = 0
+        try:
+            response = await handler(request)
+            status = response.status
+        finally:
+            if called is not None:
+                watch = request.url.query.get("watch") == "true"
+                called(request.method, request.url.path, status, watch=watch)
+        return response
 
     tls = RESTClientObject(configuration).ssl_context
     return aiohttp.ClientSession(

@@ -22,6 +22,7 @@ from hitless_origin.errors import StartError
 from hitless_origin.origin import Origin
 from hitless_origin.server import make_runner
 from hitless_origin.settings import Settings
+from hitless_wire import logs
 
 ENV_PREFIX = "HITLESS_ORIGIN_"
 CLOSE_S_MAX = 10  # for answers that are under way
@@ -33,9 +34,7 @@ log = logging.getLogger("hitless_origin")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop. Gives the exit code: 0 closed in order, 2 could not start."""
     settings = read_settings(sys.argv[1:] if arguments is None else arguments, os.environ)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(os.environ)
     try:
         asyncio.run(run(settings))
     except StartError as error:

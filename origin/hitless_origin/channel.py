@@ -62,6 +62,7 @@ class Channel:
     ) -> None:
         snapshot = opened.snapshot
         self.key = key
+        self._log = logging.LoggerAdapter(log, {"channel": str(key)})
         self.description = opened.description
         self.timeline = opened.description.timeline()
         self.window = None if snapshot.window is None else snapshot.window.value()
@@ -363,7 +364,7 @@ class Channel:
                     await self._publish(effect, lines)
                     lines = []
                 case selection_model.RecordGap(first=first, last=last):
-                    log.warning("%s: gap, segments %d to %d", self.key, first, last)
+                    self._log.warning("%s: gap, segments %d to %d", self.key, first, last)
                     lines.append(journal.GapLine(first=first, last=last))
                     self._set_window(self.window and self.window.gap(first, last))
                 case selection_model.Switched(switch=switch):
@@ -398,7 +399,7 @@ class Channel:
             await asyncio.to_thread(self._store.publish, segment, publish.encoder, lines)
         except (OSError, StoreError):
             self.disk_errors += 1
-            log.exception("%s: segment %d can't be published", self.key, segment)
+            self._log.exception("%s: segment %d can't be published", self.key, segment)
             self._set_window(window.published(segment))
             await asyncio.to_thread(self._store.discard, segment)
             await self._feed(selection_model.PublishFailed(segment=segment))
@@ -424,7 +425,7 @@ class Channel:
                 await asyncio.to_thread(self._store.compact, self.snapshot())
         except OSError:
             self.disk_errors += 1
-            log.exception("%s: the folder can't be tidied", self.key)
+            self._log.exception("%s: the folder can't be tidied", self.key)
 
     async def _drop(self, segment: int, encoder: str) -> None:
         dropped = [p for p in self._held if (p.segment, p.encoder) == (segment, encoder)]
@@ -441,7 +442,7 @@ class Channel:
             await asyncio.to_thread(self._store.append, lines)
         except OSError:
             self.disk_errors += 1
-            log.exception("%s: the journal can't be written", self.key)
+            self._log.exception("%s: the journal can't be written", self.key)
 
     # --- state --------------------------------------------------------------------------------
 

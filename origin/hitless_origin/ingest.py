@@ -79,7 +79,7 @@ class Ingest:
         except PushRefused as refusal:
             return _refused(request, refusal)
         except OSError:
-            log.exception("push to %s failed", request.path)
+            log.exception("push to %s failed", request.path, extra=_told(request))
             error = PushRefused(503, "the disk failed", hint="push it again", retry_after_s=1)
             return _refused(request, error)
         return web.json_response({"status": answer.name.lower()}, status=answer.value)
@@ -280,8 +280,20 @@ def _digest(request: web.Request, *, required: bool) -> str | None:
 
 def _refused(request: web.Request, refusal: PushRefused) -> web.Response:
     encoder = request.headers.get(HEADER_ENCODER, "-")[:63]
-    log.warning("push of %r to %s refused, %d: %s", encoder, request.path, refusal.status, refusal)
+    log.warning(
+        "push of %r to %s refused, %d: %s",
+        encoder,
+        request.path,
+        refusal.status,
+        refusal,
+        extra=_told(request),
+    )
     response = web.json_response(refusal.body(), status=refusal.status)
     if refusal.retry_after_s is not None:
         response.headers["Retry-After"] = str(refusal.retry_after_s)
     return response
+
+
+def _told(request: web.Request) -> dict[str, str]:
+    """What a log line about a push is about: /ingest/{namespace}/{channel}/..."""
+    return {"channel": "/".join(request.path.split("/")[2:4])}

@@ -44,7 +44,8 @@ class Origin:
                 opened = await asyncio.to_thread(recovery.reopen, root)
                 await self._start(key, opened)
             except (OSError, StoreError, PushRefused):
-                log.exception("%s: left out, its folder %s can't be read", key, root)
+                told = {"channel": str(key)}
+                log.exception("%s: left out, its folder %s can't be read", key, root, extra=told)
 
     async def close(self) -> None:
         """Finish what was pushed, close every channel, give the folder free."""
@@ -86,7 +87,8 @@ class Origin:
         body: bytes,
     ) -> Channel:
         if old is not None:
-            log.warning("%s: replaced by a channel with another description", key)
+            told = {"channel": str(key)}
+            log.warning("%s: replaced by a channel with another description", key, extra=told)
             del self.channels[key]
             await old.close()
         elif len(self.channels) >= self.settings.channels_max:

@@ -183,7 +183,14 @@ class Conductor:
         why = f": {after.reason} {after.message}" if after.reason else ""
         where = "" if after.frame is None else f" frame {after.frame}"
         _log.log(
-            level, "handover %s %s %s%s%s", after.handover_id, after.role, after.phase, where, why
+            level,
+            "handover %s %s %s%s%s",
+            after.handover_id,
+            after.role,
+            after.phase,
+            where,
+            why,
+            extra={"handover": after.handover_id},
         )
 
     def _set_timer(self, wake_at_us: int | None) -> None:
@@ -213,7 +220,8 @@ class Conductor:
         except IncumbentError as error:
             if isinstance(request, SendAbort):
                 return
-            _log.warning("handover %s: %s", side.handover_id, error)
+            told = {"handover": side.handover_id}
+            _log.warning("handover %s: %s", side.handover_id, error, extra=told)
             await self._clock.pause(RETRY_AFTER_S)
             self.apply(CallFailed(handover_id=side.handover_id, message=str(error)))
             return

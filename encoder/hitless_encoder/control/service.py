@@ -182,7 +182,8 @@ class HandoverService(HandoverServiceServicer):
             segment,
             side.criteria.psnr_min_db,
         )
-        _log.info("segment %d of the successor: %s", segment, verdict)
+        told = {"handover": side.handover_id}
+        _log.info("segment %d of the successor: %s", segment, verdict, extra=told)
         return "" if verdict.ok else verdict.message
 
     def _too_few(self, handover_id: str, judged: int) -> str:

@@ -21,6 +21,7 @@ from hitless_operator.channel import Channel, Key, channel_of
 from hitless_operator.events import Announcer
 from hitless_operator.kube import Kube
 from hitless_operator.manifests import CONFIG_VARIABLE, PodDefaults
+from hitless_operator.metrics import Metrics
 from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Origin, Reconciler
@@ -140,14 +141,18 @@ class Lab:
     def restart(self) -> None:
         """A new operator process: nothing is remembered."""
         kube = MortalKube(self.client, self.scythe)
+        self.metrics = Metrics()
         origin = Origin(url=self.origin_url, public_url="http://play.example")
         self.reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube, self.peers),
-            applier=Applier(kube, self.peers, PodDefaults(ingest_url=self.origin_url)),
+            applier=Applier(
+                kube, self.peers, PodDefaults(ingest_url=self.origin_url), self.metrics
+            ),
             announcer=self.announcer,
             origin=origin,
             now_us=lambda: self.now_us,
+            metrics=self.metrics,
         )
 
     # --- what is seen ---

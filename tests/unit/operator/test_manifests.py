@@ -121,3 +121,14 @@ def test_an_event() -> None:
     assert made["regarding"]["uid"] == samples.UID
     warning = Notice(reason="X", message="y", warning=True)
     assert event(samples.channel(), warning, instance="i", now_us=1)["type"] == "Warning"
+
+
+def test_priority_class_and_log_format_are_there_when_they_are_set() -> None:
+    channel = samples.channel()
+    assert channel.spec is not None
+    defaults = PodDefaults(ingest_url="http://o", priority_class="on-air", log_format="json")
+    made = encoder_pod(channel, channel.spec, samples.encoder(7), ANCHOR, defaults)
+    env = {e["name"]: e.get("value") for e in made["spec"]["containers"][0]["env"]}
+    assert (made["spec"]["priorityClassName"], env["HITLESS_LOG_FORMAT"]) == ("on-air", "json")
+    assert "priorityClassName" not in pod()["spec"]
+    assert "HITLESS_LOG_FORMAT" not in str(pod())

@@ -17,6 +17,7 @@ from hitless_operator.health import (
     WatchPulse,
     queue_fault,
 )
+from hitless_operator.metrics import Metrics
 from hitless_operator.queue import QueueState
 from hitless_operator.settings import from_environment
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf, watch_session
@@ -90,6 +91,18 @@ async def test_healthz_answers_with_what_is_wrong() -> None:
             assert (response.status, (await response.json())["faults"]) == (503, ["stuck"])
 
 
+async def test_metrics_are_served_beside_it() -> None:
+    metrics = Metrics()
+    async with (
+        HealthServer("127.0.0.1", 0, metrics=metrics.text) as server,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{server.port}/metrics") as response,
+    ):
+        text = await response.text()
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "hitless_frames_lost_total 0.0" in text
+
+
 def test_kopf_writes_nothing_and_sees_encoder_pods_only() -> None:
     settings = settings_of_kopf()
     assert settings.posting.enabled is False
@@ -112,13 +125,16 @@ async def test_credentials_are_fresh_for_each_request_and_watches_beat() -> None
     await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
     config = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
     pulse = WatchPulse(1, lambda: START_S_MAX + 1)
-    async with watch_session(config, pulse) as session:
+    metrics = Metrics()
+    async with watch_session(config, pulse, metrics.called) as session:
         for token in ("bearer one", "bearer two"):
             config.api_key["BearerToken"] = token
             async with session.get(f"{config.host}/api/v1/pods?watch=true"):
                 pass
     await runner.cleanup()
     assert seen == ["bearer one", "bearer two"]
+    watches = {"verb": "watch", "resource": "pods", "code": "200"}
+    assert metrics.registry.get_sample_value("hitless_api_calls_total", watches) == 2
     assert pulse.fault() == ""
 
 
