@@ -30,9 +30,12 @@ check: setup ## format, lint, types, import contract, generated files, chart
 	.venv/bin/buf lint proto
 	hack/generate --check
 	hack/crds --check
+	hack/chart-readme --check
+	hack/kustomize --check
 	hack/diagrams --check
 	.venv/bin/buf breaking proto --against tests/fixtures/transcripts/v1/handover.binpb
-	PATH="$$($(CLUSTER_PY) tools --user):$$PATH" helm lint --strict --quiet charts/hitless
+	@hack/setup judges
+	PATH="$$($(CLUSTER_PY) tools --chart):$$PATH" .venv/bin/pytest -q tests/chart
 
 test: check unit sim sim-mutants component e2e ## everything: check and all tests
 
@@ -70,6 +73,8 @@ cluster-down: setup ## take that cluster away
 generate: setup ## the committed generated files: gRPC code, resource definitions, diagrams
 	hack/generate
 	hack/crds
+	hack/chart-readme
+	hack/kustomize
 	hack/diagrams
 
 lock: ## the lock files anew from pyproject.toml (ARGS="--upgrade" takes new versions)

@@ -50,6 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _tools(options: argparse.Namespace) -> None:
+    if options.chart:
+        steps = toolchain.chart_steps()
+        toolchain.ensure(steps)
+        print(":".join(str(step.folder) for step in steps[1:]))
+        return
     provider = _provider(options.kind)
     kind = provider is Provider.KIND
     if options.user:
@@ -200,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     tools = add("tools", _tools, "build or fetch the tools, once; print the PATH to use", False)
     _add_kind(tools)
     tools.add_argument("--user", action="store_true", help="only kubectl and helm")
+    tools.add_argument("--chart", action="store_true", help="only what judges the chart")
     tools.add_argument(
         "--prune", action="store_true", help="then remove Go's caches, 10 GB (takes a minute)"
     )

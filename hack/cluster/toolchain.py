@@ -186,6 +186,12 @@ def helm_step() -> Step:
 
 
 @functools.cache
+def kube_score_step() -> Step:
+    package = "github.com/zegl/kube-score/cmd/kube-score"
+    return _go_program("kube-score", "kube-score", package, about_s=60)
+
+
+@functools.cache
 def kind_step() -> Step:
     return _go_program("kind", "kind", "sigs.k8s.io/kind", about_s=15)
 
@@ -266,6 +272,11 @@ def node_farm() -> Step:
 
 def user_steps() -> list[Step]:
     return [go_step(), kubectl_step(), helm_step(), user_farm()]
+
+
+def chart_steps() -> list[Step]:
+    """What the chart is rendered and judged with."""
+    return [go_step(), helm_step(), kube_score_step()]
 
 
 def embedded_steps() -> list[Step]:

@@ -28,6 +28,71 @@ app.kubernetes.io/part-of: hitless
 app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Version }}
+{{- with (index . 0).Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* An object's annotations, with those of all objects; nothing when there are none. Takes
+     (list context annotations). */}}
+{{- define "hitless.annotations" -}}
+{{- with merge (dict) (index . 1) (index . 0).Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What a pod template has beside its selector's labels. Takes (list context values). */}}
+{{- define "hitless.podMetadata" -}}
+{{- with (index . 1).podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where a pod goes. Takes (list context values). */}}
+{{- define "hitless.placement" -}}
+{{- with (index . 1).nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with (index . 1).tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with (index . 1).affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with (index . 1).topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "hitless.encoderPriorityClass" -}}
+{{- if .Values.encoder.priorityClass.create -}}
+{{- .Values.encoder.priorityClass.name | default (printf "%s-encoder" (include "hitless.fullname" .)) -}}
+{{- else -}}
+{{- .Values.encoder.priorityClass.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels that the operator gives to encoder pods (manifests.py). */}}
+{{- define "hitless.encoderSelector" -}}
+app.kubernetes.io/name: hitless-encoder
+app.kubernetes.io/managed-by: hitless-operator
+{{- end -}}
+
+{{/* Namespaces whose encoders get a NetworkPolicy, as JSON. */}}
+{{- define "hitless.encoderNamespaces" -}}
+{{- .Values.networkPolicy.encoder.namespaces | default .Values.watchNamespaces | toJson -}}
+{{- end -}}
+
+{{/* The port in origin.url. */}}
+{{- define "hitless.originUrlPort" -}}
+{{- $url := urlParse .Values.origin.url -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
 {{- end -}}
 
 {{/* Takes (list context image). */}}

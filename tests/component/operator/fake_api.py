@@ -1,14 +1,16 @@
 """A small API server in this process: what the operator uses of one, and no more.
 
 GET, POST and DELETE of pods, GET and PUT status of channels (resourceVersion conflicts, no-op
-writes store nothing), uid preconditions, POST of Events. Garbage collection is left out.
+writes store nothing), uid preconditions, POST of Events; discovery and watches, as kopf asks for
+them, that tell nothing. Garbage collection is left out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +19,27 @@ from aiohttp import web
 
 Document = dict[str, Any]
 CHANNELS = "/apis/hitless.video/v1alpha1/namespaces/{namespace}/encoderdeployments/{name}"
+ALL_CHANNELS = "/apis/hitless.video/v1alpha1/encoderdeployments"
 PODS = "/api/v1/namespaces/{namespace}/pods"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_VERSION = {"groupVersion": "hitless.video/v1alpha1", "version": "v1alpha1"}
+_GROUP = {"name": "hitless.video", "versions": [_VERSION], "preferredVersion": _VERSION}
+_CHANNEL = {
+    "name": "encoderdeployments",
+    "singularName": "encoderdeployment",
+    "kind": "EncoderDeployment",
+    "shortNames": ["encd"],
+    "namespaced": True,
+    "verbs": ["delete", "get", "list", "patch", "create", "update", "watch"],
+}
+_POD = {
+    "name": "pods",
+    "singularName": "pod",
+    "kind": "Pod",
+    "namespaced": True,
+    "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+}
 
 
 @dataclass
@@ -29,13 +51,20 @@ class FakeApi:
     events: list[Document] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_put: list[Callable[[], None]] = field(default_factory=list)
+    asked: list[tuple[str, str, bool]] = field(default_factory=list)  # method, path, watch
     reject_pods: str = ""
     version: int = 100
     url: str = ""
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_get("/apis/hitless.video/v1alpha1", self._resources)
+        app = web.Application(middlewares=[self._note])
+        app.router.add_get("/api", _discovered({"versions": ["v1"]}))
+        app.router.add_get("/apis", _discovered({"groups": [_GROUP]}))
+        app.router.add_get("/api/v1", _discovered({"resources": [_POD]}))
+        app.router.add_get("/apis/hitless.video/v1alpha1", _discovered({"resources": [_CHANNEL]}))
+        app.router.add_get("/api/v1/pods", self._list_pods)
+        for path in (ALL_CHANNELS, CHANNELS.removesuffix("/{name}")):
+            app.router.add_get(path, self._list_channels)
         app.router.add_get(CHANNELS, self._get_channel)
         app.router.add_put(CHANNELS + "/status", self._put_status)
         app.router.add_get(PODS, self._list_pods)
@@ -88,8 +117,20 @@ class FakeApi:
 
     # --- the API ---
 
-    async def _resources(self, _: web.Request) -> web.Response:
-        return web.json_response({"resources": [{"name": "encoderdeployments"}]})
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        watch = request.query.get("watch") == "true"
+        self.asked.append((request.method, request.path, watch))
+        if not watch:
+            return await handler(request)
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        await asyncio.Event().wait()  # until the client goes away
+        return stream
+
+    async def _list_channels(self, _: web.Request) -> web.Response:
+        items = list(self.channels.values())
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
 
     async def _get_channel(self, request: web.Request) -> web.Response:
         return _answer(self.channels.get(request.match_info["name"]))
@@ -112,7 +153,7 @@ class FakeApi:
     async def _list_pods(self, request: web.Request) -> web.Response:
         wanted = dict(w.split("=") for w in request.query["labelSelector"].split(","))
         items = [p for p in self.pods.values() if wanted.items() <= p["metadata"]["labels"].items()]
-        return web.json_response({"items": items})
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
 
     async def _get_pod(self, request: web.Request) -> web.Response:
         return _answer(self.pods.get(request.match_info["name"]))
@@ -145,6 +186,13 @@ class FakeApi:
     async def _event(self, request: web.Request) -> web.Response:
         self.events.append(await request.json())
         return _answer(self.events[-1])
+
+
+def _discovered(document: Document) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    return answer
 
 
 def _answer(document: Document | None) -> web.Response:

@@ -1,0 +1,142 @@
+"""The chart grants what the operator asks for: nothing is missing, nothing is spare.
+
+Asked for is what an API server saw: the real client through starts, updates and refusals, and the
+real kopf as it begins to watch. A new method of `Kube` has to be called in `_work`, else this fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any, cast
+
+import kopf
+import pytest
+from kubernetes.aio.client import Configuration
+from tests.chart.chart import of_kind
+from tests.component.operator.fake_api import FakeApi
+from tests.component.operator.lab import KEY, Lab, live_channel, spec
+
+from hitless_handover.supervisor_model import HandoverPhase
+from hitless_operator.api_calls import ApiCall, api_call
+from hitless_operator.health import WatchPulse
+from hitless_operator.kube import Kube
+from hitless_operator.queue import TryAgain
+from hitless_operator.watch import registry_of_kopf, settings_of_kopf
+
+NAMESPACES = ("live", "studio")
+WATCH_S_MAX = 30
+
+
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of the methods of Kube that were called."""
+    called: set[str] = set()
+
+    def noted(name: str) -> Any:
+        real = getattr(Kube, name)
+
+        async def method(*arguments: Any, **more: Any) -> Any:
+            called.add(name)
+            return await real(*arguments, **more)
+
+        return method
+
+    for name in kube_methods():
+        monkeypatch.setattr(Kube, name, noted(name))
+    return called
+
+
+def kube_methods() -> set[str]:
+    found = inspect.getmembers(Kube, inspect.iscoroutinefunction)
+    return {name for name, _ in found if not name.startswith("_")}
+
+
+def _completed(now: Lab) -> bool:
+    update = now.record.handover
+    return update is not None and update.phase is HandoverPhase.COMPLETED
+
+
+async def _work() -> list[tuple[str, str, bool]]:
+    """A start, an update to its end, an encoder whose name is taken: all requests of the client."""
+    async with live_channel() as now:
+        await Kube(now.client).is_served()
+        now.api.apply(KEY.name, spec("localhost/encoder:v2"))
+        await now.run_until(_completed)
+        await now.run(2)
+        now.api.pods["first-3"] = {"metadata": {"name": "first-3", "uid": "other", "labels": {}}}
+        now.api.apply(KEY.name, spec("localhost/encoder:v3"))
+        with pytest.raises(TryAgain, match="first-3: a pod of that name belongs to something else"):
+            await now.reconciler.look(KEY)
+        await now.announcer.sent()
+        return now.api.asked
+
+
+async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
+    """kopf until it watches both collections (in each namespace): all requests that it made."""
+    async with FakeApi() as api:
+        config = Configuration(host=api.url)
+        streams = 2 * max(1, len(namespaces))
+        stop = asyncio.Event()
+        running = asyncio.create_task(
+            kopf.operator(
+                registry=registry_of_kopf(lambda _: None, config, WatchPulse(streams, lambda: 0)),
+                settings=settings_of_kopf(),
+                identity=cast(Any, "test"),
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=stop,
+            )
+        )
+        async with asyncio.timeout(WATCH_S_MAX):
+            while sum(w for _, _, w in api.asked) < streams:  # noqa: ASYNC110 - kopf tells nobody
+                await asyncio.sleep(0.02)
+        stop.set()
+        await running
+        return api.asked
+
+
+def _calls(asked: list[tuple[str, str, bool]]) -> set[ApiCall]:
+    """Discovery is open to all who are authenticated: no resource, no rule."""
+    calls = {api_call(method, path, watch=watch) for method, path, watch in asked}
+    return {call for call in calls if call.resource}
+
+
+def _granted(role: dict[str, Any]) -> set[ApiCall]:
+    return {
+        ApiCall(verb, group, resource)
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+async def test_a_cluster_role_grants_just_what_is_asked_for(used: set[str]) -> None:
+    asked = _calls(await _work()) | _calls(await _watch(()))
+    assert used == kube_methods(), "call the new method of Kube in _work"
+    (role,) = of_kind("ClusterRole")
+    assert _granted(role) == asked
+    assert of_kind("Role") == []
+
+
+async def test_roles_grant_just_what_is_asked_for_in_each_namespace() -> None:
+    watched = await _watch(NAMESPACES)
+    asked = _calls(await _work()) | _calls(watched)
+    roles = of_kind("Role", "--set", "watchNamespaces={live,studio}")
+    assert sorted(role["metadata"]["namespace"] for role in roles) == sorted(NAMESPACES)
+    for role in roles:
+        assert _granted(role) == asked
+    assert of_kind("ClusterRole", "--set", "watchNamespaces={live,studio}") == []
+    paths = [
+        path for method, path, watch in watched if api_call(method, path, watch=watch).resource
+    ]
+    outside = [path for path in paths if not any(f"/namespaces/{n}/" in path for n in NAMESPACES)]
+    assert outside == []
+
+
+def test_no_rule_has_a_wildcard() -> None:
+    for role in of_kind("ClusterRole"):
+        assert "*" not in str(role["rules"])
+        assert "secrets" not in str(role["rules"])
