@@ -37,9 +37,11 @@ def rendered(*options: str) -> str:
     return done.stdout
 
 
-def documents(*options: str) -> list[Document]:
-    """All objects of the release."""
-    return [document for document in yaml.safe_load_all(rendered(*options)) if document]
+@functools.cache
+def documents(*options: str) -> tuple[Document, ...]:
+    """All objects of the release; shared by all tests, so not to be changed."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return tuple(document for document in yaml.load_all(rendered(*options), loader) if document)
 
 
 def of_kind(kind: str, *options: str) -> list[Document]:

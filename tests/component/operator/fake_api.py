@@ -33,6 +33,13 @@ _CHANNEL = {
     "namespaced": True,
     "verbs": ["delete", "get", "list", "patch", "create", "update", "watch"],
 }
+_NAMESPACE = {
+    "name": "namespaces",
+    "singularName": "namespace",
+    "kind": "Namespace",
+    "namespaced": False,
+    "verbs": ["get", "list", "watch"],
+}
 _POD = {
     "name": "pods",
     "singularName": "pod",
@@ -60,7 +67,7 @@ class FakeApi:
         app = web.Application(middlewares=[self._note])
         app.router.add_get("/api", _discovered({"versions": ["v1"]}))
         app.router.add_get("/apis", _discovered({"groups": [_GROUP]}))
-        app.router.add_get("/api/v1", _discovered({"resources": [_POD]}))
+        app.router.add_get("/api/v1", _discovered({"resources": [_POD, _NAMESPACE]}))
         app.router.add_get("/apis/hitless.video/v1alpha1", _discovered({"resources": [_CHANNEL]}))
         app.router.add_get("/api/v1/pods", self._list_pods)
         for path in (ALL_CHANNELS, CHANNELS.removesuffix("/{name}")):
