@@ -32,6 +32,7 @@ check: setup ## format, lint, types, import contract, generated files, chart
 	hack/crds --check
 	hack/chart-readme --check
 	hack/kustomize --check
+	hack/gitops --check
 	hack/diagrams --check
 	.venv/bin/buf breaking proto --against tests/fixtures/transcripts/v1/handover.binpb
 	@hack/setup judges
@@ -75,6 +76,7 @@ generate: setup ## the committed generated files: gRPC code, resource definition
 	hack/crds
 	hack/chart-readme
 	hack/kustomize
+	hack/gitops
 	hack/diagrams
 
 lock: ## the lock files anew from pyproject.toml (ARGS="--upgrade" takes new versions)

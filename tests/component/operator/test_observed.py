@@ -1,4 +1,4 @@
-"""What metrics and log lines say of looks, also when the operator dies or an answer is lost."""
+"""What metrics, log lines and GitOps tools say of real looks, also of one that dies half way."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import Counter
 import aiohttp
 import pytest
 from tests.component.operator.lab import KEY, Lab, Scythe, live_channel, spec
+from tests.unit.gitops.readers import argo_acted, argo_health, flux_health
 
 from hitless_handover.supervisor_model import HandoverPhase
 from hitless_wire.logs import JsonLines
@@ -104,3 +105,29 @@ async def test_lines_about_an_update_carry_channel_and_handover(
     said = [line for line in ours if line["message"].startswith("live/first: HandoverCompleted")]
     assert [line["handover"] for line in said] == [handover]
     assert "handover" not in ours[0]
+
+
+async def test_gitops_tools_see_an_update_begin_and_end() -> None:
+    async with live_channel() as now:
+        assert (argo_health(now.body)[0], flux_health(now.body)) == ("Healthy", "Current")
+        seen = []
+        now.api.apply(KEY.name, spec(V2))
+        while not completed(now):
+            seen.append((argo_health(now.body)[0], flux_health(now.body)))
+            await now.step()
+        assert set(seen) == {("Progressing", "InProgress")}
+        assert (argo_health(now.body)[0], flux_health(now.body)) == ("Healthy", "Current")
+
+
+async def test_argo_cds_abort_calls_the_update_off() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(V2))
+        await now.run(2)
+        acted = argo_acted(now.body, "abort")
+        now.body["metadata"]["annotations"] = acted["metadata"]["annotations"]
+        now.api.touch(now.body)
+        await now.run_until(lambda n: n.body["status"]["handover"]["phase"] == "Aborted")
+        await now.run(2)
+        assert now.body["status"]["handover"]["reason"] == "AbortRequested"
+        assert argo_health(now.body)[0] == "Degraded"
+        assert list(now.api.pods) == ["first-1"]

@@ -1,0 +1,3 @@
+-- Updates go on.
+obj.spec.paused = false
+return obj
