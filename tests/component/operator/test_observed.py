@@ -126,7 +126,8 @@ async def test_argo_cds_abort_calls_the_update_off() -> None:
         acted = argo_acted(now.body, "abort")
         now.body["metadata"]["annotations"] = acted["metadata"]["annotations"]
         now.api.touch(now.body)
-        await now.run_until(lambda n: n.body["status"]["handover"]["phase"] == "Aborted")
+        ended = ("Aborted", "RolledBack")
+        await now.run_until(lambda n: n.body["status"]["handover"]["phase"] in ended)
         await now.run(2)
         assert now.body["status"]["handover"]["reason"] == "AbortRequested"
         assert argo_health(now.body)[0] == "Degraded"
