@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from platform import python_version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -77,6 +84,7 @@ class Metrics:
     """All metrics of one operator process, in a registry of their own."""
 
     def __init__(self, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each first
         self.registry = CollectorRegistry()
         self._now_us = now_us
         self._seen: dict[Key, _Seen] = {}

@@ -232,3 +232,14 @@ def test_the_queue_shows() -> None:
 
 def test_what_runs_shows() -> None:
     assert b'hitless_build_info{python="3.' in Metrics().text()
+
+
+def test_docs_name_every_metric_and_no_other() -> None:
+    metrics = Metrics()
+    idle = QueueState(waiting=0, running=0, delayed=0, failing=0, running_s_max=0)
+    metrics.attach(lambda: idle)
+    served = set(re.findall(r"^# TYPE (hitless_\w+)", metrics.text().decode(), re.MULTILINE))
+    docs = Path(__file__).resolve().parents[3] / "docs" / "operator.md"
+    section = docs.read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(hitless_\w+)`", section)) == served
+    assert not any(name.endswith("_created") for name in served)
