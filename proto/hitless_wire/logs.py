@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import TextIO
 
 FORMAT_VARIABLE = "HITLESS_LOG_FORMAT"
 TEXT, JSON = "text", "json"
@@ -24,11 +25,17 @@ _about: ContextVar[Mapping[str, str] | None] = ContextVar("about", default=None)
 
 
 def set_up(environment: Mapping[str, str], *, level: str | int = "INFO", **fixed: str) -> None:
-    """Log to standard error. fixed: fields of every line of this process; a later call replaces."""
+    """Log to standard error, unless somebody else has set logging up, as basicConfig has it.
+
+    fixed: fields of every line of this process; a later call replaces them.
+    """
     wanted = environment.get(FORMAT_VARIABLE) or TEXT
-    handler = logging.StreamHandler()
+    handler = _Handler()
     handler.setFormatter(JsonLines(fixed) if wanted == JSON else logging.Formatter(TEXT_FORMAT))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    root = logging.getLogger()
+    for former in [known for known in root.handlers if isinstance(known, _Handler)]:
+        root.removeHandler(former)
+    logging.basicConfig(level=level, handlers=[handler])
     if wanted not in (TEXT, JSON):
         logging.getLogger(__name__).warning("%s=%s: use text or json", FORMAT_VARIABLE, wanted)
 
@@ -46,6 +53,10 @@ def about(**fields: str) -> Iterator[None]:
 def also(**fields: str) -> None:
     """More of the same, until the surrounding `about` ends."""
     _about.set({**(_about.get() or {}), **fields})
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Known again when it is to be replaced."""
 
 
 class JsonLines(logging.Formatter):

@@ -25,12 +25,18 @@ def _root_as_it_was() -> Iterator[None]:
     root.setLevel(level)
 
 
+def set_up(environment: dict[str, str], **more: str) -> None:
+    """In a process that nobody has set logging up in: pytest has."""
+    logging.getLogger().handlers[:] = []
+    logs.set_up(environment, **more)
+
+
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
 def test_json_lines_say_what_they_are_about(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.set_up({"HITLESS_LOG_FORMAT": "json"}, level="INFO")
+    set_up({"HITLESS_LOG_FORMAT": "json"}, level="INFO")
     with logs.about(channel="live/first"):
         log.info("created %s", "pod")
         logs.also(handover="h-8")
@@ -46,7 +52,7 @@ def test_json_lines_say_what_they_are_about(capsys: pytest.CaptureFixture[str]) 
 
 
 async def test_tasks_do_not_mix_up_their_channels(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.set_up({"HITLESS_LOG_FORMAT": "json"})
+    set_up({"HITLESS_LOG_FORMAT": "json"})
 
     async def work(name: str) -> None:
         with logs.about(channel=name):
@@ -63,7 +69,7 @@ async def test_tasks_do_not_mix_up_their_channels(capsys: pytest.CaptureFixture[
 def test_fields_of_the_process_are_in_lines_of_all_its_threads(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.set_up({"HITLESS_LOG_FORMAT": "json"})
+    set_up({"HITLESS_LOG_FORMAT": "json"})
     logs.set_up({"HITLESS_LOG_FORMAT": "json"}, channel="live/first", encoder="first-3")
     thread = threading.Thread(target=log.info, args=("from a thread",))
     thread.start()
@@ -73,7 +79,7 @@ def test_fields_of_the_process_are_in_lines_of_all_its_threads(
 
 
 def test_an_error_is_one_line_and_bounded(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.set_up({"HITLESS_LOG_FORMAT": "json"})
+    set_up({"HITLESS_LOG_FORMAT": "json"})
     try:
         raise ValueError("no such frame")
     except ValueError:
@@ -87,11 +93,20 @@ def test_an_error_is_one_line_and_bounded(capsys: pytest.CaptureFixture[str]) ->
 def test_text_is_the_default(
     environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.set_up(environment)
+    set_up(environment)
     log.info("hello")
     assert capsys.readouterr().err.endswith(" INFO hitless_test hello\n")
 
 
+def test_logging_that_somebody_else_set_up_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = logging.NullHandler()
+    logging.getLogger().handlers[:] = [theirs]
+    logs.set_up({"HITLESS_LOG_FORMAT": "json"})
+    log.warning("theirs")
+    assert logging.getLogger().handlers == [theirs]
+    assert capsys.readouterr().err == ""
+
+
 def test_another_format_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.set_up({"HITLESS_LOG_FORMAT": "xml"})
+    set_up({"HITLESS_LOG_FORMAT": "xml"})
     assert "HITLESS_LOG_FORMAT=xml: use text or json" in capsys.readouterr().err
