@@ -188,7 +188,7 @@ def helm_step() -> Step:
 @functools.cache
 def kube_score_step() -> Step:
     package = "github.com/zegl/kube-score/cmd/kube-score"
-    return _go_program("kube-score", "kube-score", package, about_s=60)
+    return _go_program("kube-score", "kube-score", package, about_s=80)
 
 
 @functools.cache
