@@ -1,0 +1,305 @@
+"""A real Kubernetes API server for tests: etcd and kube-apiserver, no node and no controller.
+
+Server-side apply, CEL rules, watches and permissions are those of a cluster; pods are objects that
+nobody runs. Ready in about three seconds. The two programs come from the cache of hack/cluster,
+listen on 127.0.0.1 only and are ended with the block, or with this process, however that ends. Use
+it as a session fixture:
+
+    @pytest.fixture(scope="session")
+    def plane(tmp_path_factory):
+        with control_plane(tmp_path_factory.mktemp("control-plane")) as plane:
+            yield plane
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "hack" / "cluster"))  # its modules import each other by bare name
+
+import machine  # noqa: E402
+import pki  # noqa: E402
+import state  # noqa: E402
+import toolchain  # noqa: E402
+
+Document = dict[str, Any]
+READY_S_MAX = 60.0
+END_S_MAX = 10.0
+CALL_S_MAX = 20.0
+STARTS_MAX = 3  # a free port may be taken before the program has it
+USERS_MAX = 32
+JSON = "application/json"
+MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+class ApiRefused(AssertionError):
+    """The API server said no where the test expected yes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlane:
+    """A running API server. folder: certificates, kubeconfigs and logs."""
+
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Base URL."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Of the administrator."""
+        return self.folder / "kubeconfig"
+
+    def kubeconfig_of(self, user: int) -> Path:
+        """Of `user-<n>`, who may do nothing until a role says otherwise."""
+        value = json.loads(self.kubeconfig.read_text())
+        value["users"][0]["user"] = {"token": f"token-{user}"}
+        path = self.folder / f"user-{user}.kubeconfig"
+        path.write_text(json.dumps(value))
+        return path
+
+    def call(
+        self, method: str, path: str, body: Document | None = None, *, content_type: str = JSON
+    ) -> Document:
+        """One request as the administrator; the answer. Raises ApiRefused."""
+        tls = ssl.create_default_context(cafile=str(self.folder / "pki" / "ca.crt"))
+        tls.load_cert_chain(
+            self.folder / "pki" / "admin.crt", self.folder / "pki" / "admin.key"
+        )
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=CALL_S_MAX, context=tls
+        )
+        with contextlib.closing(connection):
+            text = None if body is None else json.dumps(body)
+            connection.request(method, path, text, {"Content-Type": content_type})
+            answer = connection.getresponse()
+            content = answer.read()
+        if answer.status >= 300:
+            raise ApiRefused(f"{method} {path}: {answer.status} {content.decode()}")
+        try:
+            found: Document = json.loads(content)
+        except ValueError:
+            return {"text": content.decode()}
+        return found
+
+    def create(self, path: str, body: Document) -> Document:
+        """POST."""
+        return self.call("POST", path, body)
+
+    def namespace(self, name: str) -> str:
+        """Make it."""
+        self.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        return name
+
+    def install(self, definition: Path) -> None:
+        """A CustomResourceDefinition; returns when it is served."""
+        body = yaml.safe_load(definition.read_text())
+        made = self.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
+        spec = made["spec"]
+        version = next(v["name"] for v in spec["versions"] if v["served"])
+        path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
+        _until(f"{path} to be served", lambda: self._serves(path))
+
+    def allow(self, user: int, namespace: str, rules: list[Document]) -> None:
+        """Give `user-<n>` these rules in a namespace."""
+        roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+        name = f"user-{user}"
+        self.create(f"{roles}/roles", {"metadata": {"name": name}, "rules": rules})
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        subject = {"kind": "User", "name": name}
+        binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
+        self.create(f"{roles}/rolebindings", binding)
+
+    def _serves(self, path: str) -> bool:
+        try:
+            self.call("GET", path)
+        except ApiRefused:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def control_plane(folder: Path) -> Iterator[ControlPlane]:
+    """Start one in an empty folder; end it with the block."""
+    programs = _programs()
+    _make_certificates(folder)
+    users = (f"token-{n},user-{n},uid-{n}" for n in range(USERS_MAX))
+    (folder / "tokens.csv").write_text("".join(f"{line}\n" for line in users))
+    with contextlib.ExitStack() as stack:
+        store = _started(stack, folder, "etcd", lambda port: _etcd(programs["etcd"], folder, port))
+        _until("etcd", lambda: _listens(store), log=folder / "etcd.log")
+        port = _started(
+            stack,
+            folder,
+            "kube-apiserver",
+            lambda port: _api_server(programs["kube-apiserver"], folder, port, store),
+        )
+        plane = ControlPlane(folder=folder, port=port)
+        _write_server(plane)
+        _until("the API server", lambda: _is_ready(plane), log=folder / "kube-apiserver.log")
+        yield plane
+
+
+def _programs() -> dict[str, Path]:
+    """Paths by name; built first where the cache has none."""
+    wanted = ("etcd", "kube-apiserver")
+    steps = [step for step in toolchain.embedded_steps() if step.name in (*wanted, "go")]
+    if not all(step.done for step in steps if step.name in wanted):
+        toolchain.ensure(steps)
+    return {step.name: step.folder / step.name for step in steps if step.name in wanted}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Certified(state.Cluster):
+    """What pki needs to know, in a folder of the test's."""
+
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.root
+
+
+def _make_certificates(folder: Path) -> None:
+    cluster = _Certified(
+        name="tests",
+        provider=state.Provider.EMBEDDED,
+        node_count=0,
+        slot=state.Slot(number=0),
+        root=folder,
+    )
+    pki.make(cluster)
+
+
+def _write_server(plane: ControlPlane) -> None:
+    value = json.loads(plane.kubeconfig.read_text())
+    value["clusters"][0]["cluster"]["server"] = plane.url
+    plane.kubeconfig.write_text(json.dumps(value))
+
+
+def _etcd(program: Path, folder: Path, port: int) -> list[str]:
+    client, peer = f"http://127.0.0.1:{port}", f"unix://{folder}/peer"
+    return [
+        str(program),
+        *("--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--log-level", "warn"),
+        *("--listen-client-urls", client, "--advertise-client-urls", client),
+        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+        *("--initial-cluster", f"default={peer}"),
+    ]
+
+
+def _api_server(program: Path, folder: Path, port: int, store: int) -> list[str]:
+    """Without the ServiceAccount admission: nobody here makes accounts, and pods need none."""
+    keys = folder / "pki"
+    return [
+        str(program),
+        f"--etcd-servers=http://127.0.0.1:{store}",
+        *("--bind-address=127.0.0.1", f"--secure-port={port}", "--endpoint-reconciler-type=none"),
+        f"--tls-cert-file={keys}/apiserver.crt",
+        f"--tls-private-key-file={keys}/apiserver.key",
+        f"--client-ca-file={keys}/ca.crt",
+        f"--token-auth-file={folder}/tokens.csv",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={keys}/service-accounts.key",
+        f"--service-account-signing-key-file={keys}/service-accounts.key",
+        "--service-cluster-ip-range=198.18.128.0/22",
+        "--authorization-mode=RBAC",
+        "--disable-admission-plugins=ServiceAccount",
+        f"--kubelet-client-certificate={keys}/admin.crt",
+        f"--kubelet-client-key={keys}/admin.key",
+        "--kubelet-preferred-address-types=InternalIP",
+    ]
+
+
+def _started(
+    stack: contextlib.ExitStack, folder: Path, name: str, command: Callable[[int], list[str]]
+) -> int:
+    """Start a program on a free port, which is returned; it is ended with the stack."""
+    for _ in range(STARTS_MAX):
+        port = _free_port()
+        log = stack.enter_context((folder / f"{name}.log").open("wb"))
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--", *command(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={"PATH": os.environ.get("PATH", "")},
+        )
+        stack.callback(_end, process)
+        _until(
+            f"{name} on port {port}",
+            lambda port=port, process=process: process.poll() is not None or _listens(port),
+            log=folder / f"{name}.log",
+        )
+        if process.poll() is None:
+            return port
+    raise machine.ClusterError(f"{name} does not start: {machine.tail(folder / f'{name}.log')}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(1.0)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_ready(plane: ControlPlane) -> bool:
+    try:
+        return plane.call("GET", "/readyz") == {"text": "ok"}
+    except (OSError, http.client.HTTPException, ApiRefused):
+        return False
+
+
+def _until(what: str, met: Callable[[], bool], *, log: Path | None = None) -> None:
+    machine.wait_for(what, met, limit_s=READY_S_MAX, log=log)
+
+
+def main() -> None:
+    """Run one until ^C, to try things out by hand."""
+    import tempfile  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as plane:
+        plane.install(ROOT / "crds" / "encoderdeployments.hitless.video.yaml")
+        print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+
+
+if __name__ == "__main__":
+    main()
