@@ -14,6 +14,7 @@ it as a session fixture:
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -82,9 +83,7 @@ class ControlPlane:
     ) -> Document:
         """One request as the administrator; the answer. Raises ApiRefused."""
         tls = ssl.create_default_context(cafile=str(self.folder / "pki" / "ca.crt"))
-        tls.load_cert_chain(
-            self.folder / "pki" / "admin.crt", self.folder / "pki" / "admin.key"
-        )
+        tls.load_cert_chain(self.folder / "pki" / "admin.crt", self.folder / "pki" / "admin.key")
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self.port, timeout=CALL_S_MAX, context=tls
         )
@@ -246,14 +245,15 @@ def _started(
             env={"PATH": os.environ.get("PATH", "")},
         )
         stack.callback(_end, process)
-        _until(
-            f"{name} on port {port}",
-            lambda port=port, process=process: process.poll() is not None or _listens(port),
-            log=folder / f"{name}.log",
-        )
+        started = functools.partial(_has_started_or_ended, process, port)
+        _until(f"{name} on port {port}", started, log=folder / f"{name}.log")
         if process.poll() is None:
             return port
     raise machine.ClusterError(f"{name} does not start: {machine.tail(folder / f'{name}.log')}")
+
+
+def _has_started_or_ended(process: subprocess.Popen[bytes], port: int) -> bool:
+    return process.poll() is not None or _listens(port)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -8,9 +8,14 @@ and add its row to COMMANDS.
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +27,76 @@ class Subcommand:
     summary: str
 
 
+_CLUSTER = "hitless_cli.cluster.commands"
+
 COMMANDS = {
+    "abort": Subcommand(
+        module=f"{_CLUSTER}.abort",
+        attribute="abort_command",
+        summary="Call off the handover under way, without losing a frame.",
+    ),
+    "approve": Subcommand(
+        module=f"{_CLUSTER}.approve",
+        attribute="approve_command",
+        summary="Let an EncoderUpdate that waits for approval go on.",
+    ),
+    "bundle": Subcommand(
+        module=f"{_CLUSTER}.bundle",
+        attribute="bundle_command",
+        summary="Collect what support needs into one archive without secrets.",
+    ),
+    "completion": Subcommand(
+        module="hitless_cli.shell",
+        attribute="completion_command",
+        summary="Print the completion script of a shell.",
+    ),
+    "get": Subcommand(
+        module=f"{_CLUSTER}.get",
+        attribute="get_command",
+        summary="List channels and where their handovers stand.",
+    ),
+    "history": Subcommand(
+        module=f"{_CLUSTER}.history",
+        attribute="history_command",
+        summary="Show the updates of a channel that have ended.",
+    ),
     "local": Subcommand(
         module="hitless_cli.local.command",
         attribute="local_command",
         summary="Play a channel on this machine, without Kubernetes, and update it hitlessly.",
+    ),
+    "pause": Subcommand(
+        module=f"{_CLUSTER}.pause",
+        attribute="pause_command",
+        summary="Let no update of a channel start.",
     ),
     "probe": Subcommand(
         module="hitless_cli.probe.command",
         attribute="probe_command",
         summary="Play a live stream and report every frame lost, repeated or re-timed.",
     ),
+    "resume": Subcommand(
+        module=f"{_CLUSTER}.pause",
+        attribute="resume_command",
+        summary="Let updates of a channel start again.",
+    ),
+    "rollback": Subcommand(
+        module=f"{_CLUSTER}.rollback",
+        attribute="rollback_command",
+        summary="Go back to a former image.",
+    ),
+    "status": Subcommand(
+        module=f"{_CLUSTER}.status",
+        attribute="status_command",
+        summary="Show everything about one channel, and what to do next.",
+    ),
+    "update": Subcommand(
+        module=f"{_CLUSTER}.update",
+        attribute="update_command",
+        summary="Hand a channel over to another encoder image.",
+    ),
 }
+PLUGIN = "kubectl-hitless"  # what kubectl looks for
 
 
 class LazyGroup(click.Group):
@@ -51,6 +114,23 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(entry.module), entry.attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run it; called as kubectl's plugin, it calls itself what the user typed."""
+        if Path(sys.argv[0]).name == PLUGIN:
+            extra.setdefault("prog_name", "kubectl hitless")
+        run: Callable[..., Any] = super().main
+        return run(*args, **extra)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands from the table, without an import; options as click does."""
+        if incomplete[:1] in ("-", "/"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=COMMANDS[name].summary)
+            for name in sorted(COMMANDS)
+            if name.startswith(incomplete)
+        ]
 
     def format_commands(
         self,

@@ -7,15 +7,13 @@ write them. A terminal has one live line, rewritten in place and always the last
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import asdict
 from typing import Any, Protocol, TextIO
 
 from hitless_cli.local.story import Addresses, Progress, Summary
+from hitless_cli.terminal import LiveLine
 from hitless_handover.supervisor_model import HandoverPhase, Notice
-
-_ERASE_LINE = "\r\x1b[2K"
 
 
 class Screen(Protocol):
@@ -119,8 +117,7 @@ class TextScreen:
     """Lines for people. live: a terminal, where the last line is rewritten in place."""
 
     def __init__(self, stream: TextIO, *, live: bool) -> None:
-        self._stream = stream
-        self._live = live
+        self._terminal = LiveLine(stream, live=live)
         self._line = ""
 
     def addresses(self, addresses: Addresses) -> None:
@@ -133,7 +130,7 @@ class TextScreen:
 
     def summary(self, summary: Summary) -> None:
         """See Screen."""
-        self._line = ""
+        self._set("")
         self._print("", *summary_lines(summary), "")
 
     def progress(self, progress: Progress | None) -> None:
@@ -142,27 +139,22 @@ class TextScreen:
         if line == self._line:
             return
         self._line = line
-        if self._live:
-            self._stream.write(_ERASE_LINE + self._cut(line))
-            self._stream.flush()
+        if self._terminal.live:
+            self._terminal.show(line)
         elif line:
             self._print(f"{time.strftime('%H:%M:%S')}   {line}")
 
     def end(self) -> None:
         """See Screen. The shell's prompt is to find an empty line."""
-        self._line = ""
+        self._set("")
         self._print()
 
-    def _print(self, *lines: str) -> None:
-        text = "".join(f"{line}\n" for line in lines)
-        if self._live:
-            text = _ERASE_LINE + text + self._cut(self._line)
-        self._stream.write(text)
-        self._stream.flush()
+    def _set(self, line: str) -> None:
+        """What the live line says from the next print on."""
+        self._line = self._terminal.line = line
 
-    def _cut(self, line: str) -> str:
-        """No wider than the terminal: a wrapped line can't be erased."""
-        return line[: shutil.get_terminal_size().columns - 1]
+    def _print(self, *lines: str) -> None:
+        self._terminal.print(*lines)
 
 
 # --- JSON ---
