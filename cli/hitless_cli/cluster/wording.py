@@ -39,7 +39,7 @@ def spent(from_us: int | None, until_us: int | None) -> str:
     """`7.5 s` between two moments; `-` when one is not known."""
     if from_us is None or until_us is None:
         return NONE
-    tenths = max(0, until_us - from_us) // (MICROSECONDS // 10)
+    tenths = (max(0, until_us - from_us) + MICROSECONDS // 20) // (MICROSECONDS // 10)
     return f"{tenths // 10}.{tenths % 10} s"
 
 
