@@ -86,9 +86,7 @@ class Stage:
         return self.plane.call("GET", self.path(name))
 
     def patch(self, name: str = "first", **fields: Any) -> Document:
-        return self.plane.call(
-            "PATCH", self.path(name), {"spec": fields}, content_type=MERGE
-        )
+        return self.plane.call("PATCH", self.path(name), {"spec": fields}, content_type=MERGE)
 
     def delete(self, name: str = "first") -> None:
         self.plane.call("DELETE", self.path(name))

@@ -140,5 +140,3 @@ def body(
 def channel(made: ChannelRecord, **more: Any) -> Channel:
     """The document as the CLI reads it."""
     return channel_of(body(made, **more))
-
-
