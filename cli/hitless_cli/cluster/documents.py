@@ -37,6 +37,7 @@ def channel_document(channel: Channel) -> Document:
         "phase": channel.phase,
         "ready": channel.ready,
         "term": channel.term,
+        "onAir": None if channel.on_air is None else encoder_document(channel.on_air),
         "active": None if channel.active is None else encoder_document(channel.active),
         "standby": None if channel.standby is None else encoder_document(channel.standby),
         "handover": None if channel.handover is None else handover_document(channel.handover),

@@ -13,10 +13,14 @@ from hitless_cli.cluster.wording import count, version_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An update that was asked for. generation: of the spec that asks for it."""
+    """An update that was asked for. generation: of the spec that asks for it.
+
+    was_on_air: the image was on air before, and only the spec had asked for another.
+    """
 
     image: str
     generation: int
+    was_on_air: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +69,21 @@ def _without_handover(channel: Channel, order: Order) -> Outcome | None:
         return _failed(stalled.reason, f"not tried: {stalled.message}")
     if channel.paused and blocked is not None:
         return _failed("Paused", "updates of this channel are paused: resume it first")
-    on_air = channel.active is not None and channel.active.image == order.image
-    if channel.phase == "Live" and on_air:
-        text = f"{version_of(order.image)} is on air, but by a new start and not by a handover"
-        return _failed("NotHandedOver", text)
-    return None
+    if channel.phase != "Live" or channel.active is None or channel.active.image != order.image:
+        return None
+    return _on_air(channel, order)
+
+
+def _on_air(channel: Channel, order: Order) -> Outcome:
+    """The image is on air without a handover of the order."""
+    version, last = version_of(order.image), channel.handover
+    if order.was_on_air:
+        return Outcome(done=True, reason="OnAirAlready", message=f"{version} is on air as before")
+    if last is not None and not last.completed and last.incumbent.image == order.image:
+        text = f"the update before was called off: {version} took the output back"
+        return _failed(last.phase, text, last)
+    text = f"{version} is on air, but by a new start and not by a handover"
+    return _failed("NotHandedOver", text)
 
 
 def abort_outcome(channel: Channel, handover_id: str) -> Outcome | None:

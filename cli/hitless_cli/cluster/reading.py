@@ -136,6 +136,14 @@ class Channel:
         return next((c for c in self.conditions if c.type == kind), None)
 
     @property
+    def on_air(self) -> Encoder | None:
+        """Whose output is published: in the hold that is the successor's already."""
+        update = self.under_way
+        if update is not None and update.phase == HandoverPhase.HOLDING:
+            return update.successor
+        return self.active
+
+    @property
     def ready(self) -> bool:
         """Whether a picture is on air."""
         found = self.condition("Ready")

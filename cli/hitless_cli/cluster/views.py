@@ -37,7 +37,7 @@ def row(
     channel: Channel, now_us: int, *, namespaces: bool, wide: bool, node: str = ""
 ) -> tuple[str, ...]:
     """One channel in the table. node: of the pod on air."""
-    active, last = channel.active, channel.handover
+    active, last = channel.on_air, channel.handover
     cells = (
         channel.key.name,
         channel.phase + (" (paused)" if channel.paused else ""),
@@ -109,7 +109,7 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _heading(channel: Channel) -> list[str]:
-    on_air = "nothing" if channel.active is None else channel.active.image
+    on_air = "nothing" if channel.on_air is None else channel.on_air.image
     rows = [
         ("Channel", str(channel.key)),
         ("Phase", channel.phase + (" (updates are paused)" if channel.paused else "")),
@@ -181,9 +181,10 @@ def _handover_part(channel: Channel, events: Sequence[Document], now_us: int) ->
 
 
 def _step_line(step: Step, handover: Handover, now_us: int) -> str:
-    mark = _MARKS[step.state]
+    mark, at = _MARKS[step.state], ""
     since = f" for {age(step.entered_us, now_us)}" if step.state is StepState.NOW else ""
-    at = "" if step.entered_us is None else clock(step.entered_us)
+    if step.entered_us is not None and step.state is not StepState.AHEAD:
+        at = clock(step.entered_us)
     told = f"{handover.reason}: {redacted_text(handover.message)}"
     why = f"  {told}" if handover.reason and step.phase == handover.phase else ""
     return f"[{mark}] {step.phase:<12} {at:<8}{since}{why}".rstrip()

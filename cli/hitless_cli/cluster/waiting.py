@@ -75,6 +75,8 @@ def say_outcome(key: Key, outcome: Outcome, output: str) -> None:
         say_document(outcome_document(key, outcome), output)
     elif outcome.handover is not None:
         say(ended_lines(outcome.handover))
+    elif outcome.done:
+        say([f"{key}: {outcome.message}"])
     if not outcome.done:
         raise NotDone(f"{key}: {outcome.reason}: {outcome.message}")
 

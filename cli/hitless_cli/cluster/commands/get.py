@@ -123,7 +123,7 @@ class _Table:
             say(aligned([cells], widths_min=self._widths))
 
     def _row(self, channel: Channel, nodes: dict[tuple[str, str], str]) -> tuple[str, ...]:
-        pod = channel.active.pod if channel.active else ""
+        pod = channel.on_air.pod if channel.on_air else ""
         cells = row(
             channel,
             time.time_ns() // 1000,

@@ -98,7 +98,12 @@ def _order(before: Channel, made: Channel) -> Order:
     running = before.under_way
     if running is not None and running.successor.image == made.image == before.image:
         return Order(image=made.image, generation=running.generation)
-    return Order(image=made.image, generation=made.generation)
+    was_on_air = before.active is not None and before.active.image == made.image
+    return Order(
+        image=made.image,
+        generation=made.generation,
+        was_on_air=was_on_air and running is None,
+    )
 
 
 def _nothing_to_do(channel: Channel, image: str) -> Outcome | None:
