@@ -13,16 +13,18 @@ it as a session fixture:
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +118,7 @@ class ControlPlane:
         spec = made["spec"]
         version = next(v["name"] for v in spec["versions"] if v["served"])
         path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
-        _until(f"{path} to be served", lambda: self._serves(path))
+        until(f"{path} to be served", lambda: self.serves(path))
 
     def allow(self, user: int, namespace: str, rules: list[Document]) -> None:
         """Give `user-<n>` these rules in a namespace."""
@@ -128,7 +130,8 @@ class ControlPlane:
         binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": [subject]}
         self.create(f"{roles}/rolebindings", binding)
 
-    def _serves(self, path: str) -> bool:
+    def serves(self, path: str) -> bool:
+        """Whether a GET of it succeeds."""
         try:
             self.call("GET", path)
         except ApiRefused:
@@ -145,7 +148,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
     (folder / "tokens.csv").write_text("".join(f"{line}\n" for line in users))
     with contextlib.ExitStack() as stack:
         store = _started(stack, folder, "etcd", lambda port: _etcd(programs["etcd"], folder, port))
-        _until("etcd", lambda: _listens(store), log=folder / "etcd.log")
+        until("etcd", lambda: _listens(store), log=folder / "etcd.log")
         port = _started(
             stack,
             folder,
@@ -154,7 +157,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
         )
         plane = ControlPlane(folder=folder, port=port)
         _write_server(plane)
-        _until("the API server", lambda: _is_ready(plane), log=folder / "kube-apiserver.log")
+        until("the API server", lambda: _is_ready(plane), log=folder / "kube-apiserver.log")
         yield plane
 
 
@@ -246,7 +249,7 @@ def _started(
         )
         stack.callback(_end, process)
         started = functools.partial(_has_started_or_ended, process, port)
-        _until(f"{name} on port {port}", started, log=folder / f"{name}.log")
+        until(f"{name} on port {port}", started, log=folder / f"{name}.log")
         if process.poll() is None:
             return port
     raise machine.ClusterError(f"{name} does not start: {machine.tail(folder / f'{name}.log')}")
@@ -285,20 +288,23 @@ def _is_ready(plane: ControlPlane) -> bool:
         return False
 
 
-def _until(what: str, met: Callable[[], bool], *, log: Path | None = None) -> None:
+def until(what: str, met: Callable[[], bool], *, log: Path | None = None) -> None:
+    """Poll until it is so. Raises ClusterError past READY_S_MAX."""
     machine.wait_for(what, met, limit_s=READY_S_MAX, log=log)
 
 
 def main() -> None:
-    """Run one until ^C, to try things out by hand."""
-    import tempfile  # noqa: PLC0415
-
+    """Run one until ^C, to try things out by hand; with --tools only build what it needs."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--tools", action="store_true", help="build etcd and kube-apiserver only")
+    if parser.parse_args().tools:
+        _programs()
+        return
     with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as plane:
         plane.install(ROOT / "crds" / "encoderdeployments.hitless.video.yaml")
         print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(3600)
+            signal.pause()
 
 
 if __name__ == "__main__":

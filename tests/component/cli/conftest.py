@@ -109,6 +109,10 @@ class Stage:
             main, [*words, *self._where(kubeconfig)], prog_name="hitless", input=text
         )
 
+    def hitless_alone(self, *words: str) -> Result:
+        """Run a command that knows no cluster."""
+        return CliRunner().invoke(main, list(words), prog_name="hitless")
+
     def json(self, *words: str) -> Any:
         """Run it, expect success, and read what it says."""
         result = self.hitless(*words, "-o", "json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import yaml
@@ -59,6 +60,15 @@ def test_get_watch_prints_a_row_for_each_change(stage: Stage) -> None:
         assert "Completed, lost 0" in running.until("Live", out)
         stage.delete("news")
         running.until("deleted", out)
+
+
+def test_an_interrupted_watch_ends_quietly(stage: Stage) -> None:
+    stage.create("news")
+    with stage.following("get", "--watch") as running:
+        running.until("news", running.process.stdout)
+        running.process.send_signal(signal.SIGINT)
+        code, _, err = running.end()
+    assert (code, err) == (130, "")
 
 
 def test_status_tells_all(stage: Stage) -> None:

@@ -53,10 +53,13 @@ def call_off(
     if update.phase != "Aborting":
         annotate(kube, channel.key, ABORT_ANNOTATION, update.id)
     if timeout_s is None:
+        word = (
+            "is being called off already" if update.phase == "Aborting" else "is to be called off"
+        )
         outcome = Outcome(
             done=True,
             reason="Requested",
-            message=f"handover {update.id} ({update.phase}) is to be called off",
+            message=f"handover {update.id} ({update.phase}) {word}",
             handover=update,
         )
         _say(channel, outcome, output)

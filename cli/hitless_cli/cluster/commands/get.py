@@ -107,29 +107,31 @@ class _Table:
         self._namespaces = namespaces
         self._widths: list[int] = []
         self._shown: dict[Key, tuple[str, ...]] = {}
+        self._nodes: dict[tuple[str, str], str] = {}
 
     def say(self, channels: list[Channel], nodes: dict[tuple[str, str], str]) -> None:
-        """Head and rows."""
+        """Head and rows. nodes: of pods, as far as known."""
+        self._nodes = nodes
         rows = [head(namespaces=self._namespaces, wide=self.wide)]
-        rows += [self._row(channel, nodes) for channel in channels]
+        rows += [self._row(channel) for channel in channels]
         self._widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
         say(aligned(rows))
 
     def say_change(self, channel: Channel) -> None:
         """One more row, if anything but its age has changed."""
         before = self._shown.get(channel.key)
-        cells = self._row(channel, {})
+        cells = self._row(channel)
         if before is None or self._without_age(before) != self._without_age(cells):
             say(aligned([cells], widths_min=self._widths))
 
-    def _row(self, channel: Channel, nodes: dict[tuple[str, str], str]) -> tuple[str, ...]:
+    def _row(self, channel: Channel) -> tuple[str, ...]:
         pod = channel.on_air.pod if channel.on_air else ""
         cells = row(
             channel,
             time.time_ns() // 1000,
             namespaces=self._namespaces,
             wide=self.wide,
-            node=nodes.get((channel.key.namespace, pod), ""),
+            node=self._nodes.get((channel.key.namespace, pod), ""),
         )
         self._shown[channel.key] = cells
         return cells
