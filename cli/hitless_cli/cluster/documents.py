@@ -42,7 +42,7 @@ def channel_document(channel: Channel) -> Document:
         "standby": None if channel.standby is None else encoder_document(channel.standby),
         "handover": None if channel.handover is None else handover_document(channel.handover),
         "conditions": [_condition(c) for c in channel.conditions],
-        "endpoints": dict(channel.endpoints),
+        "endpoints": {k: redacted_url(v) for k, v in channel.endpoints.items()},
         "createdAt": rfc3339(channel.created_us),
     }
 

@@ -93,7 +93,7 @@ def status_lines(
         _section("Conditions", _conditions(channel, now_us)),
         _section("Encoders", _encoders(channel, pods, now_us)),
         _handover_part(channel, events, now_us),
-        _section("Endpoints", [f"{k.upper():<5} {v}" for k, v in channel.endpoints.items()]),
+        _section("Endpoints", _endpoints(channel)),
         _section("Events", _events(events, now_us)),
         _section("Not known", list(unknown)),
         _section("Next", list(next_steps)),
@@ -102,6 +102,10 @@ def status_lines(
     for part in parts:
         lines += [*([""] if lines and part else []), *part]
     return lines
+
+
+def _endpoints(channel: Channel) -> list[str]:
+    return [f"{name.upper():<5} {redacted_url(url)}" for name, url in channel.endpoints.items()]
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -33,22 +33,24 @@ class Running:
     """A `hitless` process that follows something. Its lines are what a test waits for."""
 
     process: subprocess.Popen[str]
-    said: list[str] = field(default_factory=list)
+    read: dict[IO[str], list[str]] = field(default_factory=dict)
 
     def until(self, text: str, stream: IO[str] | None = None) -> str:
         """Read on until a line holds the text."""
         source = stream or self.process.stderr
         assert source is not None
         for line in source:
-            self.said.append(line)
+            self.read.setdefault(source, []).append(line)
             if text in line:
                 return line
-        raise AssertionError(f"{text!r} was not said: {self.said}")
+        raise AssertionError(f"{text!r} was not said: {self.read}")
 
     def end(self) -> tuple[int, str, str]:
         """Exit code, what was left of stdout, and all of stderr."""
+        assert self.process.stderr is not None
+        before = self.read.get(self.process.stderr, [])
         out, err = self.process.communicate(timeout=END_S_MAX)
-        return self.process.returncode, out, "".join(self.said) + err
+        return self.process.returncode, out, "".join(before) + err
 
 
 @dataclass(frozen=True, kw_only=True)

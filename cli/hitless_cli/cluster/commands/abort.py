@@ -53,9 +53,8 @@ def call_off(
     if update.phase != "Aborting":
         annotate(kube, channel.key, ABORT_ANNOTATION, update.id)
     if timeout_s is None:
-        word = (
-            "is being called off already" if update.phase == "Aborting" else "is to be called off"
-        )
+        already = update.phase == "Aborting"
+        word = "is being called off already" if already else "is to be called off"
         outcome = Outcome(
             done=True,
             reason="Requested",
@@ -63,13 +62,13 @@ def call_off(
             handover=update,
         )
         _say(channel, outcome, output)
+        _say_afterwards(channel, update, output)
         return
     outcome = await_outcome(
         kube, channel.key, lambda seen: abort_outcome(seen, update.id), timeout_s=timeout_s
     )
     say_outcome(channel.key, outcome, output)
-    if output == "table":
-        click.echo(_afterwards(channel, update))
+    _say_afterwards(channel, update, output)
 
 
 def _say(channel: Channel, outcome: Outcome, output: str) -> None:
@@ -91,10 +90,12 @@ def _last_text(channel: Channel) -> str:
     )
 
 
-def _afterwards(channel: Channel, update: Handover) -> str:
-    wanted = version_of(update.successor.image)
+def _say_afterwards(channel: Channel, update: Handover, output: str) -> None:
+    """What the user has to know: an abort leaves the spec as it is."""
+    if output != "table" or channel.image != update.successor.image:
+        return
     name = f"{channel.key.name} -n {channel.key.namespace}"
-    return (
-        f"the spec still asks for {wanted}, which is not tried again: {program()} rollback {name} "
-        "makes it ask for what is on air"
+    click.echo(
+        f"the spec still asks for {version_of(channel.image)}, which is not tried again: "
+        f"{program()} rollback {name} makes it ask for what is on air then"
     )
