@@ -19,7 +19,14 @@ from hitless_cli.cluster.errors import (
 )
 
 MESSAGE_MAX = 600
-_VERBS = {"GET": "get", "PATCH": "patch", "POST": "create", "PUT": "update", "DELETE": "delete"}
+_VERBS = {
+    "GET": "get",
+    "WATCH": "watch",
+    "PATCH": "patch",
+    "POST": "create",
+    "PUT": "update",
+    "DELETE": "delete",
+}
 _CORE_DEPTH = 3  # /api/v1/…; a group's paths are one deeper
 
 

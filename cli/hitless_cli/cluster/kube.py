@@ -186,7 +186,8 @@ class Kube:
             if not 200 <= answer.status < 300:
                 with _no_answer(self.server):
                     content = response.read(LINE_BYTES_MAX)
-                raise error_of(method, path, answer.status, content)
+                verb = "WATCH" if "watch" in (query or {}) else method
+                raise error_of(verb, path, answer.status, content)
             yield response
 
 

@@ -81,6 +81,14 @@ def say_outcome(key: Key, outcome: Outcome, output: str) -> None:
         raise NotDone(f"{key}: {outcome.reason}: {outcome.message}")
 
 
+def say_at_once(key: Key, outcome: Outcome, output: str) -> None:
+    """Print what is known without waiting."""
+    if output == "table":
+        say([f"{key}: {outcome.message}"])
+    else:
+        say_document(outcome_document(key, outcome), output)
+
+
 def outcome_document(key: Key, outcome: Outcome) -> Document:
     """As `--output json` prints it."""
     last = outcome.handover

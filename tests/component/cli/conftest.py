@@ -105,6 +105,26 @@ class Stage:
         found["status"] = status
         return self.plane.call("PUT", f"{self.path(name)}/status", found)
 
+    def event(self, reason: str, note: str) -> None:
+        """What the operator tells of the channel `first`."""
+        event = {
+            "metadata": {"name": f"first.{reason.lower()}"},
+            "eventTime": "2026-11-22T23:06:41.000000Z",
+            "type": "Normal",
+            "reason": reason,
+            "note": note,
+            "action": "Supervise",
+            "regarding": {
+                "apiVersion": "hitless.video/v1alpha1",
+                "kind": "EncoderDeployment",
+                "name": "first",
+                "namespace": self.namespace,
+            },
+            "reportingController": "hitless.video/hitless-operator",
+            "reportingInstance": "test",
+        }
+        self.plane.create(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events", event)
+
     def hitless(self, *words: str, kubeconfig: Path | None = None, text: str = "") -> Result:
         """Run it to its end."""
         return CliRunner().invoke(

@@ -45,7 +45,7 @@ def broadcast(stage: Stage) -> Stage:
     stage.plane.call("PUT", f"{pods}/first-8/status", made)
     secret = {"metadata": {"name": "feed"}, "stringData": {"pass": SECRET}}
     stage.plane.create(f"/api/v1/namespaces/{stage.namespace}/secrets", secret)
-    _event(stage, f"can't open srt://u:{SECRET}@h:1?passphrase={SECRET}")
+    stage.event("SourceLost", f"can't open srt://u:{SECRET}@h:1?passphrase={SECRET}")
     return stage
 
 
@@ -143,23 +143,3 @@ def test_a_file_that_can_not_be_written(stage: Stage, tmp_path: Path) -> None:
     result = stage.hitless("bundle", "-o", str(tmp_path / "none" / "b.tar.gz"))
     assert result.exit_code == 1
     assert "can't be written" in result.stderr
-
-
-def _event(stage: Stage, note: str) -> None:
-    event = {
-        "metadata": {"name": "first.1"},
-        "eventTime": "2026-11-22T23:06:41.000000Z",
-        "type": "Warning",
-        "reason": "SourceLost",
-        "note": note,
-        "action": "Supervise",
-        "regarding": {
-            "apiVersion": "hitless.video/v1alpha1",
-            "kind": "EncoderDeployment",
-            "name": "first",
-            "namespace": stage.namespace,
-        },
-        "reportingController": "hitless.video/hitless-operator",
-        "reportingInstance": "test",
-    }
-    stage.plane.create(f"/apis/events.k8s.io/v1/namespaces/{stage.namespace}/events", event)

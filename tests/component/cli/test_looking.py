@@ -6,11 +6,13 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 import yaml
 from tests.component.cli.conftest import Stage
 from tests.control_plane import ControlPlane
 from tests.unit.cli.documents import V2, at_rest, called_off, updating
 
+from hitless_cli.cluster import kube
 from hitless_handover.supervisor_model import HandoverPhase
 
 
@@ -37,6 +39,17 @@ def test_get_by_name_label_and_namespace(stage: Stage, plane: ControlPlane) -> N
     assert names == ["news"]
     everywhere = stage.json("get", "-A", "-l", f"tier={stage.namespace}")["channels"]
     assert [(c["namespace"], c["name"]) for c in everywhere] == [(other.namespace, "films")]
+
+
+def test_get_reads_all_pages(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "PAGE_SIZE", 2)
+    for number in range(5):
+        stage.create(f"news-{number}")
+    assert len(stage.json("get")["channels"]) == 5
+    monkeypatch.setattr(kube, "PAGES_MAX", 2)
+    result = stage.hitless("get")
+    assert result.exit_code == 3
+    assert "more than 4 objects: narrow it down" in result.stderr
 
 
 def test_get_wide_shows_pod_and_node(stage: Stage) -> None:
@@ -75,7 +88,7 @@ def test_status_tells_all(stage: Stage) -> None:
     stage.create(image=V2)
     stage.record(updating(HandoverPhase.ARMED))
     stage.plane.create(f"/api/v1/namespaces/{stage.namespace}/pods", _pod("first-8"))
-    _event(stage, "HandoverStarted", "Update to v2", "2026-11-22T23:06:41.000000Z")
+    stage.event("HandoverStarted", "Update to v2")
     result = stage.hitless("status", "first")
     assert result.exit_code == 0
     for text in ("Handover c0ff0655-8: Armed", "first-8", "HandoverStarted", "hitless abort first"):
@@ -154,6 +167,16 @@ def test_a_refusal_names_verb_and_resource(stage: Stage) -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_a_watch_that_is_refused_names_the_verb(stage: Stage) -> None:
+    rule = {**_rule("get", "encoderdeployments"), "verbs": ["get", "list"]}
+    stage.plane.allow(4, stage.namespace, [rule])
+    result = stage.hitless("get", "-w", kubeconfig=stage.plane.kubeconfig_of(4))
+    assert result.exit_code == 3
+    assert (
+        f"not allowed to watch encoderdeployments in namespace {stage.namespace}" in result.stderr
+    )
+
+
 def test_unknown_credentials(stage: Stage, tmp_path: Path) -> None:
     value = json.loads(stage.plane.kubeconfig.read_text())
     value["users"][0]["user"] = {"token": "nobody"}
@@ -196,26 +219,6 @@ def _pod(name: str, *, node: str = "") -> dict[str, object]:
     if node:
         pod_spec["nodeName"] = node
     return {"metadata": {"name": name, "labels": labels}, "spec": pod_spec}
-
-
-def _event(stage: Stage, reason: str, note: str, at: str) -> None:
-    event = {
-        "metadata": {"name": f"first.{reason.lower()}"},
-        "eventTime": at,
-        "type": "Normal",
-        "reason": reason,
-        "note": note,
-        "action": "Supervise",
-        "regarding": {
-            "apiVersion": "hitless.video/v1alpha1",
-            "kind": "EncoderDeployment",
-            "name": "first",
-            "namespace": stage.namespace,
-        },
-        "reportingController": "hitless.video/hitless-operator",
-        "reportingInstance": "test",
-    }
-    stage.plane.create(f"/apis/events.k8s.io/v1/namespaces/{stage.namespace}/events", event)
 
 
 def _rule(verb: str, resource: str) -> dict[str, object]:

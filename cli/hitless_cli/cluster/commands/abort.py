@@ -13,14 +13,13 @@ from hitless_cli.cluster.options import (
     output_option,
     program,
     reported,
-    say_document,
     timeout_option,
     wait_option,
     where_options,
 )
 from hitless_cli.cluster.outcome import Outcome, abort_outcome
 from hitless_cli.cluster.reading import Channel, Handover, channel_of
-from hitless_cli.cluster.waiting import await_outcome, outcome_document, say_outcome
+from hitless_cli.cluster.waiting import await_outcome, say_at_once, say_outcome
 from hitless_cli.cluster.wording import version_of
 from hitless_cli.cluster.writing import ABORT_ANNOTATION, annotate
 
@@ -61,7 +60,7 @@ def call_off(
             message=f"handover {update.id} ({update.phase}) {word}",
             handover=update,
         )
-        _say(channel, outcome, output)
+        say_at_once(channel.key, outcome, output)
         _say_afterwards(channel, update, output)
         return
     outcome = await_outcome(
@@ -69,13 +68,6 @@ def call_off(
     )
     say_outcome(channel.key, outcome, output)
     _say_afterwards(channel, update, output)
-
-
-def _say(channel: Channel, outcome: Outcome, output: str) -> None:
-    if output == "table":
-        click.echo(f"{channel.key}: {outcome.message}")
-    else:
-        say_document(outcome_document(channel.key, outcome), output)
 
 
 def _last_text(channel: Channel) -> str:

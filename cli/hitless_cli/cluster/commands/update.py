@@ -14,14 +14,13 @@ from hitless_cli.cluster.options import (
     output_option,
     program,
     reported,
-    say_document,
     timeout_option,
     wait_option,
     where_options,
 )
 from hitless_cli.cluster.outcome import Order, Outcome, update_outcome
 from hitless_cli.cluster.reading import Channel, channel_of
-from hitless_cli.cluster.waiting import await_outcome, outcome_document, say_outcome
+from hitless_cli.cluster.waiting import await_outcome, say_at_once, say_outcome
 from hitless_cli.cluster.wording import version_of
 from hitless_cli.cluster.writing import set_image
 
@@ -56,7 +55,7 @@ def update_command(
         channel = channel_of(read(kube, where.key(kube, name)))
         if dry_run:
             set_image(kube, channel, image, force=force_conflicts, dry_run=True)
-            _say(channel, _accepted(channel, image), output)
+            say_at_once(channel.key, _accepted(channel, image), output)
             return
         change_image(
             kube,
@@ -80,11 +79,11 @@ def change_image(
     """Apply the image; then wait for the handover, unless timeout_s is None."""
     already = _nothing_to_do(channel, image)
     if already is not None:
-        _say(channel, already, output)
+        say_at_once(channel.key, already, output)
         return
     made = channel_of(set_image(kube, channel, image, force=force))
     if timeout_s is None:
-        _say(made, _asked_for(channel, made), output)
+        say_at_once(made.key, _asked_for(channel, made), output)
         return
     order = _order(channel, made)
     outcome = await_outcome(
@@ -128,10 +127,3 @@ def _asked_for(before: Channel, made: Channel) -> Outcome:
     else:
         text += f"; watch it with {program()} status {name} --watch"
     return Outcome(done=True, reason="Requested", message=text)
-
-
-def _say(channel: Channel, outcome: Outcome, output: str) -> None:
-    if output == "table":
-        click.echo(f"{channel.key}: {outcome.message}")
-    else:
-        say_document(outcome_document(channel.key, outcome), output)
