@@ -33,6 +33,16 @@ class Outcome:
     handover: Handover | None = None
 
 
+def asked_again(before: Channel, made: Channel) -> Outcome | None:
+    """A failure at once: the operator does not try again what this very spec has failed with."""
+    last = before.handover
+    if made.generation != before.generation or last is None or last.live or last.completed:
+        return None
+    if last.successor.image != made.image or not before.refused_digest:
+        return None
+    return _failed(last.phase, f"not tried again: {last.reason}: {last.message}", last)
+
+
 def update_outcome(channel: Channel, order: Order) -> Outcome | None:
     """Done only when the order's own handover has Completed with no frame lost."""
     last = channel.handover

@@ -151,9 +151,11 @@ def test_update_does_not_take_an_older_handover_for_its_own(stage: Stage) -> Non
     stage.record(at_rest(active=encoder(9)))
     with _updating(stage) as running:
         running.until("no handover under way")
-        stage.record(updating(HandoverPhase.ARMED))
+        second = replace(under_way(HandoverPhase.ARMED), handover_id="c0ff0655-9")
+        stage.record(updating(HandoverPhase.ARMED, handover=second))
         running.until("Armed")
-        stage.record(_completed(lost=1))
+        done = replace(ended(HandoverPhase.COMPLETED, lost=1), handover_id="c0ff0655-9")
+        stage.record(at_rest(handover=done))
         code, _, err = running.end()
     assert code == 1
     assert "1 frame lost" in err

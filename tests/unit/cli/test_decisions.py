@@ -31,7 +31,7 @@ from hitless_cli.cluster.errors import (
     Unreachable,
 )
 from hitless_cli.cluster.former import chosen_image, former_images
-from hitless_cli.cluster.outcome import Order, abort_outcome, update_outcome
+from hitless_cli.cluster.outcome import Order, abort_outcome, asked_again, update_outcome
 from hitless_cli.cluster.ownership import Owner, conflict_text, is_only_default, owners
 from hitless_handover.supervisor_model import HANDOVER_FINAL, ChannelRecord, HandoverPhase
 
@@ -85,7 +85,28 @@ def test_an_older_handover_to_the_same_image_is_not_ours() -> None:
     assert update_outcome(channel(made), ORDER) is None
 
 
-def test_what_failed_before_is_not_tried_again() -> None:
+def test_to_ask_once_more_for_what_failed_fails_at_once() -> None:
+    seen = channel(called_off())
+    outcome = asked_again(seen, seen)
+    assert outcome is not None
+    assert (outcome.reason, outcome.done) == ("Aborted", False)
+    assert outcome.message == "not tried again: SuccessorFailed: the origin fell back"
+
+
+@pytest.mark.parametrize(
+    ("before", "made"),
+    [
+        (at_rest(), at_rest()),
+        (updating(HandoverPhase.ARMED), updating(HandoverPhase.ARMED)),
+        (called_off(), replace(called_off(), observed_generation=4)),
+        (at_rest(handover=None), at_rest(handover=None)),
+    ],
+)
+def test_other_orders_are_waited_for(before: ChannelRecord, made: ChannelRecord) -> None:
+    assert asked_again(channel(before), channel(made)) is None
+
+
+def test_what_the_operator_gave_up_is_not_tried() -> None:
     made = called_off()
     failed = replace(ended(HandoverPhase.ABORTED), generation=2)
     outcome = update_outcome(channel(replace(made, handover=failed)), ORDER)

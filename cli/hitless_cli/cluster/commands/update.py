@@ -18,7 +18,7 @@ from hitless_cli.cluster.options import (
     wait_option,
     where_options,
 )
-from hitless_cli.cluster.outcome import Order, Outcome, update_outcome
+from hitless_cli.cluster.outcome import Order, Outcome, asked_again, update_outcome
 from hitless_cli.cluster.reading import Channel, channel_of
 from hitless_cli.cluster.waiting import await_outcome, say_at_once, say_outcome
 from hitless_cli.cluster.wording import version_of
@@ -82,6 +82,8 @@ def change_image(
         say_at_once(channel.key, already, output)
         return
     made = channel_of(set_image(kube, channel, image, force=force))
+    if (failed := asked_again(channel, made)) is not None:
+        say_outcome(made.key, failed, output)
     if timeout_s is None:
         say_at_once(made.key, _asked_for(channel, made), output)
         return
