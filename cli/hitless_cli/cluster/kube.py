@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -32,6 +33,7 @@ JSON_TYPE = "application/json"
 MERGE_TYPE = "application/merge-patch+json"
 APPLY_TYPE = "application/apply-patch+yaml"
 FIELD_MANAGER = "hitless-cli"
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +239,7 @@ def _load(target: Target, configuration: Any) -> str:
             config.load_incluster_config(  # type: ignore[no-untyped-call]
                 client_configuration=configuration
             )
-            return "default"
+            return _namespace_of_pod()
         config.load_kube_config(  # type: ignore[no-untyped-call]
             config_file=named, context=target.context, client_configuration=configuration
         )
@@ -251,6 +253,13 @@ def _load(target: Target, configuration: Any) -> str:
         ) from error
     except Exception as error:  # a broken file fails in the package in many ways
         raise NoAccess(f"the kubeconfig {named or ''} can't be read: {_one_line(error)}") from error
+
+
+def _namespace_of_pod() -> str:
+    try:
+        return POD_NAMESPACE.read_text().strip() or "default"
+    except OSError:
+        return "default"
 
 
 def _namespace_of(wanted: str | None, contexts: list[Document], active: Document) -> str:

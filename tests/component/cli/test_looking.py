@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.component.cli.conftest import Stage
+from tests.component.cli.conftest import END_S_MAX, Stage
 from tests.control_plane import ControlPlane
 from tests.unit.cli.documents import V2, at_rest, called_off, updating
 
@@ -128,6 +132,38 @@ def test_status_watch_follows(stage: Stage) -> None:
         code, _, err = running.end()
     assert code == 3
     assert "has been deleted" in err
+
+
+def test_status_watch_on_a_terminal_rewrites_the_view(stage: Stage) -> None:
+    stage.create(image=V2)
+    ours, theirs = pty.openpty()
+    words = ["status", "first", "--watch", "-n", stage.namespace]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hitless_cli", *words],
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "KUBECONFIG": str(stage.plane.kubeconfig), "LINES": "60"},
+    )
+    os.close(theirs)
+    try:
+        _read_until(ours, "Pending")
+        stage.record(updating(HandoverPhase.ARMED))
+        shown = _read_until(ours, "[>] Armed")
+        assert "\x1b[J" in shown
+        process.send_signal(signal.SIGINT)
+        assert process.wait(END_S_MAX) == 130
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def _read_until(terminal: int, text: str) -> str:
+    """What a terminal shows up to a text; the test's own time limit bounds it."""
+    shown = ""
+    while text not in shown:
+        shown += os.read(terminal, 65536).decode()
+    return shown
 
 
 def test_history(stage: Stage) -> None:
