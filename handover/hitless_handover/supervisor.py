@@ -88,8 +88,10 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
             return _take_over(record, view, record.spare, now_us, "does not deliver")
     if _is_hopeless(desired, record, now_us):
         return _first_encoder(desired, record, view, now_us)
-    if record.phase is ChannelPhase.LIVE and _wants_update(desired, record):
-        return handover.start(desired, record, view, now_us)
+    if record.phase is ChannelPhase.LIVE:
+        move_us = _move_due_us(desired, record, active)
+        if _wants_update(desired, record) or (move_us is not None and now_us >= move_us):
+            return handover.start(desired, record, view, now_us)
     return _tend(desired, record, view, active, now_us)
 
 
@@ -205,6 +207,19 @@ def _wants_update(desired: Desired, record: ChannelRecord) -> bool:
     return desired.digest != record.refused_digest
 
 
+def _move_due_us(desired: Desired, record: ChannelRecord, active: EncoderView) -> int | None:
+    """When the active encoder is to be moved, because it can't stay where it is; None: it can.
+
+    What has not worked is tried again after a while: there may be room by then.
+    """
+    if desired.paused or not active.leaving or not _is_current(desired, record):
+        return None
+    last = record.handover
+    if last is None or last.finished_us is None or last.phase is HandoverPhase.COMPLETED:
+        return 0
+    return last.finished_us + desired.policy.start_s * MICROSECONDS
+
+
 def _is_current(desired: Desired, record: ChannelRecord) -> bool:
     return record.active is not None and desired.digest == record.active.digest
 
@@ -235,7 +250,7 @@ def _tend(
         record=updated,
         actions=actions,
         notices=notices,
-        wake_at_us=None if resting else now_us + SETTLE_POLL_US,
+        wake_at_us=_move_due_us(desired, record, seen) if resting else now_us + SETTLE_POLL_US,
     )
 
 
@@ -255,7 +270,7 @@ def _keep_spare(
         if seen.uid and not spare.uid:
             spare = replace(spare, uid=seen.uid)
             record = replace(record, spare=spare)
-        lost = is_gone(spare, seen)
+        lost = is_gone(spare, seen) or (seen.leaving and _is_current(desired, record))
         if not lost and (spare.digest == desired.digest or not _is_current(desired, record)):
             if seen.state is not EncoderState.MISSING:
                 return record, ()

@@ -46,13 +46,13 @@ _FENCING_PROTOCOL = 2  # from here on an encoder remembers an Abort of what it n
 def abort(
     record: ChannelRecord, update: HandoverRecord, reason: str, message: str, now_us: int
 ) -> Decision:
-    """Begin to call the update off."""
+    """Begin to call the update off. Its version is refused then, unless it is the one on air."""
     aborting = to(update, HandoverPhase.ABORTING, now_us, reason=reason, message=message)
     problem = Problem(reason=reason, message=message)
     notice = Notice(reason="HandoverAborting", message=f"{reason}: {message}", warning=True)
-    called_off = replace(
-        record, handover=aborting, problem=problem, refused_digest=update.successor.digest
-    )
+    called_off = replace(record, handover=aborting, problem=problem)
+    if update.successor.digest != update.incumbent.digest:
+        called_off = replace(called_off, refused_digest=update.successor.digest)
     return decided(called_off, notice)
 
 

@@ -152,7 +152,7 @@ def holding(
     now_us: int,
 ) -> Decision:
     """Keep the incumbent warm for a while; then record that the update is complete."""
-    if desired.digest == update.incumbent.digest:
+    if desired.digest == update.incumbent.digest != update.successor.digest:
         message = f"the spec asks for {update.incumbent.image} again"
         return abort(record, update, "Reverted", message, now_us)
     seen = view.encoder(update.successor.name)

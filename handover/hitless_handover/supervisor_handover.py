@@ -61,7 +61,10 @@ def encoder_for(desired: Desired, channel: str, term: int) -> EncoderRecord:
 
 
 def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
-    """Allot a term and record the update; the successor is created at the next look."""
+    """Allot a term and record the update; the successor is created at the next look.
+
+    It may be of the version on air: then the encoder is moved.
+    """
     assert record.active is not None
     term = record.term + 1
     successor = encoder_for(desired, view.channel, term)
@@ -75,7 +78,10 @@ def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: in
         started_us=now_us,
         phase_since_us=now_us,
     )
-    message = f"Update {record.active.image} to {desired.image}: starting {successor.name}"
+    if successor.digest == record.active.digest:
+        message = f"{record.active.name} has to leave its node: starting {successor.name}"
+    else:
+        message = f"Update {record.active.image} to {desired.image}: starting {successor.name}"
     return Decision(
         record=replace(
             record, term=term, handover=begun, phase=ChannelPhase.UPDATING, problem=None

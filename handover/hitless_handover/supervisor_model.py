@@ -64,6 +64,7 @@ class EncoderView:
     """One encoder as observed. report: None when it could not be asked, or was not.
 
     process: another one after each restart in place; empty when the platform does not say.
+    leaving: it can't stay where it is, for its node is being emptied.
     """
 
     name: str
@@ -74,6 +75,7 @@ class EncoderView:
     reason: str = ""
     message: str = ""
     ready: bool = False
+    leaving: bool = False
     report: EncoderReport | None = None
 
 

@@ -45,6 +45,7 @@ _CHANNEL_CHANGES = (
     (ChannelPhase.UPDATING, ChannelPhase.LIVE),
     (ChannelPhase.UPDATING, ChannelPhase.STARTING),
 )
+_MOVED = "update: moved to another node"
 _ORIGIN = (
     *("Published", "Fallback", "Gap", "Switch", "Restart"),
     *("PartPublished", "PartFallback", "PartSwitchInGop", "PartsSkipped"),
@@ -99,6 +100,8 @@ class Coverage:
         if phase == update.phase:
             return
         self.counts[_update(phase, update.phase)] += 1
+        if update.phase is HandoverPhase.COMPLETED:
+            self.counts[_MOVED] += update.incumbent.digest == update.successor.digest
         if not update.live:
             self.counts[f"outcome: {update.phase} {update.reason}".rstrip()] += 1
 
@@ -151,6 +154,7 @@ def _reachable() -> Iterator[str]:
         yield from (_update(phase, after) for after in sorted(following))
     yield from (_channel(before, after) for before, after in _CHANNEL_CHANGES)
     yield from (_refusal(reason) for reason in Refusal)
+    yield _MOVED
     yield from (f"origin: {what}" for what in _ORIGIN)
 
 

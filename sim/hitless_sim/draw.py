@@ -51,6 +51,7 @@ def draw(
             lag_us=_span(rng, 1, 8),
         )
         faults = (*faults, stale)
+    faults = (*faults, *_emptied(random.Random(f"emptied {seed}"), scenario))
     return scenario, faults, user
 
 
@@ -185,6 +186,16 @@ Drawer = Callable[[random.Random, When, Scenario], Fault]
 def _fault(rng: random.Random, scenario: Scenario) -> Fault:
     make = rng.choices([row[0] for row in _DRAWERS], [row[1] for row in _DRAWERS])[0]
     return make(rng, _when(rng, scenario), scenario)
+
+
+def _emptied(rng: random.Random, scenario: Scenario) -> tuple[Fault, ...]:
+    """In an eighth of the worlds nodes are emptied. It changes nothing else of a seed."""
+    if rng.random() >= 0.125:
+        return ()
+    return tuple(
+        f.NodeEmptied(when=_when(rng, scenario), target=_target(rng))
+        for _ in range(rng.choice((1, 1, 2)))
+    )
 
 
 def _when(rng: random.Random, scenario: Scenario) -> When:

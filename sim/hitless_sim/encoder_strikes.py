@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hitless_handover.supervisor_model import EncoderState
 from hitless_sim import faults as f
 from hitless_sim.aim import alive, all_encoders, names, targets
-from hitless_sim.facts import PodDeleted, Quality, SourceBack, SourceLost
+from hitless_sim.facts import PodDeleted, PodHasToLeave, Quality, SourceBack, SourceLost
 from hitless_sim.faults import Fault, NetKind, Target
 from hitless_sim.network import BadPath, Ends
 from hitless_sim.origin_shell import ORIGIN
@@ -51,6 +52,14 @@ def _pull_again(world: World) -> None:
 def _evict(world: World, fault: f.Evict) -> None:
     for name in names(world, fault.target):
         world.api.delete(world.api.pods[name], "platform")
+
+
+def _node_emptied(world: World, fault: f.NodeEmptied) -> None:
+    for name in names(world, fault.target):
+        pod = world.api.pods[name]
+        world.say(PodHasToLeave(at_us=world.clock.now_us, name=name, uid=pod.uid))
+        pod.view = replace(pod.view, leaving=True)
+        world.api.show(pod)
 
 
 def _crash(world: World, fault: f.Crash) -> None:
@@ -186,6 +195,7 @@ ENCODER_STRIKES: dict[type[Fault], Callable[[World, Any], None]] = {
     f.SlowStart: _slow_start,
     f.PullFails: _pull_fails,
     f.Evict: _evict,
+    f.NodeEmptied: _node_emptied,
     f.Crash: _crash,
     f.NodeLost: _node_lost,
     f.EncoderPaused: _encoder_paused,

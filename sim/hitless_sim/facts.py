@@ -62,6 +62,14 @@ class PodDeleted(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodHasToLeave(Fact):
+    """The node of the pod is being emptied."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderStarted(Fact):
     """A process of the pod began to encode; instance differs after a restart of its container."""
 

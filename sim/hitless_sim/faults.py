@@ -190,6 +190,13 @@ class EncoderSkewed(Fault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEmptied(Fault):
+    """Its node takes no more pods and is to be emptied; who is on it has to go some time."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSlow(Fault):
     """It encodes slower than real time and lags behind more and more."""
 

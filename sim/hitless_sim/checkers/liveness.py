@@ -31,7 +31,8 @@ class ComesToRest(Checker):
     """I11: when all faults are over, the channel is not what the user asked for.
 
     It is live, no handover is under way, the active encoder is on air under its term, is of the
-    version asked for (or the record says why not), and no encoder is left over or missing.
+    version asked for (or the record says why not), no encoder is left over or missing, or stays on
+    a node that is being emptied.
     """
 
     invariant = "I11"
@@ -48,9 +49,20 @@ class ComesToRest(Checker):
             or _not_leading(ended, anybody=self.story.blind and wanted.hot_spare)
             or _not_current(ended.record, wanted)
             or _wrong_pods(ended, wanted)
+            or self._on_a_leaving_node(ended, wanted)
         )
         if complaint is not None:
             raise self.object(ended, complaint)
+
+    def _on_a_leaving_node(self, ended: Ended, wanted: Desired) -> str | None:
+        active = ended.record.active
+        assert active is not None
+        if wanted.paused or active.digest != wanted.digest:
+            return None
+        kept = (active, ended.record.spare)
+        leaving = [pod.uid for pod in self.story.pods.values() if pod.leaving]
+        staying = [e.name for e in kept if e is not None and e.uid in leaving]
+        return f"{', '.join(staying)} on a node that is being emptied" if staying else None
 
     def _is_in_vain(self, ended: Ended, wanted: Desired) -> bool:
         """Nobody is left to go back to, and what the user asks for can't be on air.

@@ -29,6 +29,7 @@ from hitless_sim.facts import (
     OriginRestarted,
     PodCreated,
     PodDeleted,
+    PodHasToLeave,
     Published,
     Quality,
     QualityChanged,
@@ -62,13 +63,17 @@ class Offer:
 
 @dataclass(slots=True, kw_only=True)
 class Pod:
-    """A pod as it was created. deleted_us, deleted_by: once somebody deleted it."""
+    """A pod as it was created. deleted_us, deleted_by: once somebody deleted it.
+
+    leaving: its node is being emptied.
+    """
 
     name: str
     uid: str
     mode: HandoverMode
     deleted_us: int | None = None
     deleted_by: str = ""
+    leaving: bool = False
 
 
 @dataclass(slots=True)
@@ -107,6 +112,8 @@ class Story:
         match fact:
             case Delivered() | Published() | Gap() | OriginRestarted():
                 self._tell_output(fact)
+            case PodHasToLeave(uid=uid) if uid in self.pods:
+                self.pods[uid].leaving = True
             case PodCreated() | PodDeleted() | EncoderStarted() | QualityChanged() | EncoderEnded():
                 self._tell_encoder(fact)
             case UserWants(desired=desired, mode=mode):

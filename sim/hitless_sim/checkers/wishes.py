@@ -17,7 +17,8 @@ class UserIsHeard(Checker):
 
     None is begun while he has paused them, for a version that he does not ask for, or that was
     refused; none begins to negotiate when he asks for another version by then; none is Completed
-    that he called off. Nor does such a version replace an encoder that led and runs without any
+    that he called off. The version on air is not replaced by itself, unless its node is being
+    emptied. Nor does such a version replace an encoder that led and runs without any
     update.
     """
 
@@ -34,11 +35,17 @@ class UserIsHeard(Checker):
             return
         earlier = handovers(self.story.record).get(update.handover_id)
         if earlier is None:
-            complaint = _begun(wanted, update, self.story.record)
+            complaint = _begun(wanted, update, self.story.record) or self._moved(wanted, update)
         else:
             complaint = None if update.phase is earlier.phase else _went_on(wanted, update)
         if complaint is not None:
             raise self.object(fact, f"{update.handover_id} {complaint}")
+
+    def _moved(self, wanted: Desired, update: HandoverRecord) -> str | None:
+        pod = self.story.pods.get(update.incumbent.uid)
+        if update.incumbent.digest != wanted.digest or (pod is not None and pod.leaving):
+            return None
+        return f"replaces {update.incumbent.name}, which is what is asked for"
 
     def _see_active(self, fact: Stored, wanted: Desired) -> None:
         before, active = self.story.record, fact.record.active

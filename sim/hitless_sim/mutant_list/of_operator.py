@@ -263,4 +263,32 @@ OPERATOR: tuple[Mutant, ...] = (
         "        phase=ChannelPhase.LIVE,",
         "live, though the incumbent is not on air",
     ),
+    Mutant(
+        "moves-for-nothing",
+        f"{CORE}.supervisor",
+        "    if desired.paused or not active.leaving or not",
+        "    if desired.paused or not",
+        "an encoder that may stay is replaced by itself",
+    ),
+    Mutant(
+        "moves-while-paused",
+        f"{CORE}.supervisor",
+        "    if desired.paused or not active.leaving or not",
+        "    if not active.leaving or not",
+        "the user has said that nothing is to start",
+    ),
+    Mutant(
+        "failed-move-refuses-its-version",
+        f"{CORE}.supervisor_abort",
+        "    if update.successor.digest != update.incumbent.digest:",
+        "    if update.successor.digest:",
+        "what is on air counts as refused",
+    ),
+    Mutant(
+        "never-moves-again",
+        f"{CORE}.supervisor",
+        "    return last.finished_us + desired.policy.start_s * MICROSECONDS",
+        "    return None",
+        "a move that did not work is forgotten",
+    ),
 )
