@@ -25,6 +25,7 @@ from hitless_operator.health import HealthServer, WatchPulse, queue_fault
 from hitless_operator.kube import Kube, KubeError, configuration
 from hitless_operator.manifests import MANAGER, PodDefaults
 from hitless_operator.metrics import Metrics
+from hitless_operator.nodes import Nodes
 from hitless_operator.observe import Observer
 from hitless_operator.queue import WorkQueue
 from hitless_operator.reconcile import Origin, Reconciler
@@ -49,6 +50,7 @@ async def run(settings: Settings) -> None:
     config = await configuration()
     now_s = asyncio.get_running_loop().time
     metrics = Metrics()
+    nodes = None if settings.namespaces else Nodes()  # a Role can't allow to watch nodes
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(config))
         client.user_agent = MANAGER  # becomes the field manager of what is written
@@ -57,7 +59,7 @@ async def run(settings: Settings) -> None:
         announcer = await stack.enter_async_context(Announcer(kube, settings.pod_name))
         reconciler = Reconciler(
             kube=kube,
-            observer=Observer(kube, peers),
+            observer=Observer(kube, peers, nodes),
             applier=Applier(kube, peers, pod_defaults(settings), metrics),
             announcer=announcer,
             origin=Origin(url=settings.origin_url, public_url=settings.public_url),
@@ -66,7 +68,8 @@ async def run(settings: Settings) -> None:
         look = metrics.timed(reconciler.look)
         queue: WorkQueue[Key] = WorkQueue(look, workers=settings.workers)
         metrics.attach(queue.state)
-        pulse = WatchPulse(STREAMS_PER_NAMESPACE * max(1, len(settings.namespaces)), now_s)
+        streams = STREAMS_PER_NAMESPACE * max(1, len(settings.namespaces)) + (nodes is not None)
+        pulse = WatchPulse(streams, now_s)
         await stack.enter_async_context(
             HealthServer(
                 settings.health_host,
@@ -79,7 +82,7 @@ async def run(settings: Settings) -> None:
         await until_served(kube)
         await stack.enter_async_context(queue)
         await kopf.operator(
-            registry=registry_of_kopf(queue.add, config, pulse, metrics.called),
+            registry=registry_of_kopf(queue.add, config, pulse, metrics.called, nodes),
             settings=settings_of_kopf(),
             # Else kopf looks up the user's name, which a container's numeric user need not have.
             identity=cast(Any, settings.pod_name),

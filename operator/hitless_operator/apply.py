@@ -26,7 +26,7 @@ from hitless_operator.kube import (
     Rejected,
     Unavailable,
 )
-from hitless_operator.manifests import PodDefaults, encoder_pod
+from hitless_operator.manifests import PodDefaults, encoder_pod, eviction_guard
 from hitless_operator.metrics import Metrics
 from hitless_operator.observe import FAILED_CREATE, PeerCalls
 from hitless_operator.pods import MESSAGE_MAX, owner_uid
@@ -34,7 +34,7 @@ from hitless_operator.queue import TryAgain
 from hitless_operator.status import as_document
 from hitless_operator.status_model import EncoderDeploymentStatus
 from hitless_wire.peers import Order
-from hitless_wire.resources import spec_digest
+from hitless_wire.resources import EncoderDeploymentSpec, EvictionStrategy, spec_digest
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +98,21 @@ class Applier:
                 await self._delete(channel, action)
             case _:
                 await self._tell(channel, action, addresses)
+
+    async def guard(self, channel: Channel, spec: EncoderDeploymentSpec) -> None:
+        """Keep the channel's encoders from eviction, or no longer. Raises KubeError.
+
+        A cluster that does not allow it is no reason not to go on air.
+        """
+        try:
+            if spec.eviction_strategy is EvictionStrategy.HANDOVER:
+                await self._kube.create_budget(eviction_guard(channel))
+            else:
+                await self._kube.delete_budget(channel.key)
+        except (AlreadyExists, NotFound):
+            return
+        except Rejected as error:
+            _log.warning("%s: no PodDisruptionBudget: %s", channel.key, error)
 
     async def _create(self, channel: Channel, action: CreateEncoder) -> None:
         encoder = action.encoder

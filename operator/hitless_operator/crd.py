@@ -41,11 +41,17 @@ _SEGMENT = (
 )
 _GOP = f"(has(self.gopFrames) ? self.gopFrames : {_SEGMENT})"
 
+SELECTABLE = (".spec.type", ".spec.image", ".status.phase")
 PRINTER_COLUMNS: tuple[Schema, ...] = (
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
-    {"name": "Version", "type": "string", "jsonPath": ".status.active.image"},
+    {"name": "On Air", "type": "string", "jsonPath": ".status.active.image"},
     {"name": "Handover", "type": "string", "jsonPath": ".status.handover.phase"},
-    {"name": "Frame", "type": "integer", "jsonPath": ".status.handover.event.frame"},
+    {
+        "name": "Frame",
+        "type": "integer",
+        "jsonPath": ".status.handover.event.frame",
+        "priority": 1,
+    },
     {"name": "Term", "type": "integer", "jsonPath": ".status.term", "priority": 1},
     {"name": "Pod", "type": "string", "jsonPath": ".status.active.pod", "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
@@ -75,6 +81,7 @@ def document() -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
+                    "selectableFields": [{"jsonPath": path} for path in SELECTABLE],
                     "additionalPrinterColumns": [dict(c) for c in PRINTER_COLUMNS],
                     "schema": {"openAPIV3Schema": _root()},
                 }
@@ -133,7 +140,9 @@ def _status() -> Schema:
 
 
 def _without_defaults(node: Any) -> Any:
-    """The operator writes the status in full: the API server must add nothing to it."""
+    """The API server adds nothing: to a status, which the operator writes in full, or to what
+    people hardly ever give.
+    """
     if isinstance(node, dict):
         return {k: _without_defaults(v) for k, v in node.items() if k != "default"}
     if isinstance(node, list):
@@ -159,6 +168,7 @@ def _spec() -> Schema:
     _bound_timeline(properties["timeline"])
     _bound_profile(properties["profiles"]["items"])
     _bound_event(properties["handover"]["properties"]["event"])
+    properties["template"] = _without_defaults(properties["template"])
     properties["audio"]["items"]["properties"]["name"]["maxLength"] = TRACK_NAME_MAX
     return spec
 

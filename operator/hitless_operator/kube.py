@@ -72,6 +72,10 @@ def _pods_path(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods"
 
 
+def _budgets_path(namespace: str) -> str:
+    return f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+
+
 class Kube:
     """The calls. Every one raises a KubeError and nothing else.
 
@@ -128,6 +132,14 @@ class Kube:
         """Delete it if it still has that uid. Raises NotFound, Conflict."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         await self._call("DELETE", f"{_pods_path(namespace)}/{name}", body=body)
+
+    async def create_budget(self, budget: Document) -> None:
+        """Create a PodDisruptionBudget. Raises AlreadyExists, Rejected."""
+        await self._call("POST", _budgets_path(budget["metadata"]["namespace"]), body=budget)
+
+    async def delete_budget(self, key: Key) -> None:
+        """Delete the channel's PodDisruptionBudget. Raises NotFound."""
+        await self._call("DELETE", f"{_budgets_path(key.namespace)}/{key.name}")
 
     async def create_event(self, event: Document) -> None:
         """Post an Event."""

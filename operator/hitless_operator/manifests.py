@@ -13,6 +13,7 @@ from hitless_handover.supervisor_model import EncoderRecord, Notice
 from hitless_handover.timeline import Anchor
 from hitless_operator.channel import Channel, Document
 from hitless_operator.moments import micro_time
+from hitless_operator.template import apply_template
 from hitless_wire.logs import FORMAT_VARIABLE
 from hitless_wire.peers import GRPC_PORT
 from hitless_wire.resources import (
@@ -60,7 +61,7 @@ def encoder_pod(
     anchor: Anchor | None,
     defaults: PodDefaults,
 ) -> Document:
-    """The pod of one encoder; it satisfies the restricted Pod Security Standard."""
+    """The pod of one encoder; without a template it meets the restricted Pod Security Standard."""
     config = encoder_config(
         spec,
         namespace=channel.key.namespace,
@@ -69,7 +70,7 @@ def encoder_pod(
         default_ingest_url=defaults.ingest_url,
         anchor=anchor,
     )
-    return {
+    pod: Document = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -94,6 +95,35 @@ def encoder_pod(
             **({"priorityClassName": defaults.priority_class} if defaults.priority_class else {}),
         },
     }
+    return apply_template(pod, spec.template, siblings_of(channel.key.name))
+
+
+def eviction_guard(channel: Channel) -> Document:
+    """A PodDisruptionBudget: the channel's encoders are not evicted, they are handed over.
+
+    The operator deletes pods itself, which no budget forbids.
+    """
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": channel.key.name,
+            "namespace": channel.key.namespace,
+            "labels": siblings_of(channel.key.name),
+            "ownerReferences": [owner_of(channel)],
+        },
+        "spec": {
+            "maxUnavailable": 0,
+            "selector": {"matchLabels": siblings_of(channel.key.name)},
+            # A broken encoder shields nothing.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
+def siblings_of(channel: str) -> dict[str, str]:
+    """Labels that all encoder pods of a channel have, and no other pods."""
+    return {MANAGED_BY_LABEL: MANAGER, CHANNEL_LABEL: channel}
 
 
 def labels_of(channel: str, encoder: EncoderRecord) -> dict[str, str]:

@@ -7,7 +7,7 @@ Owns the reading of all that the supervisor decides upon, and nothing else: it c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -22,8 +22,10 @@ from hitless_handover.supervisor_model import (
 )
 from hitless_operator.channel import Channel, Document
 from hitless_operator.kube import Kube
-from hitless_operator.pods import encoder_view, owner_uid
+from hitless_operator.nodes import Nodes
+from hitless_operator.pods import encoder_view, node_of, owner_uid
 from hitless_wire.peers import Order
+from hitless_wire.resources import EvictionStrategy
 
 FAILED_CREATE = "FailedCreate"
 
@@ -46,15 +48,17 @@ class PeerCalls(Protocol):
 class Observer:
     """Reads pods, encoders and origin."""
 
-    def __init__(self, kube: Kube, peers: PeerCalls) -> None:
+    def __init__(self, kube: Kube, peers: PeerCalls, nodes: Nodes | None = None) -> None:
         self._kube = kube
         self._peers = peers
+        self._nodes = nodes or Nodes()
 
     async def view(
         self, channel: Channel, record: ChannelRecord, origin_url: str | None
     ) -> ChannelView:
         """What there is now. origin_url: None when no origin can be asked. Raises KubeError."""
-        encoders = encoders_of(channel, record, await self._kube.pods(channel.key))
+        pods = await self._kube.pods(channel.key)
+        encoders = encoders_of(channel, record, pods, self._nodes.is_closing)
         asked = [encoders[name] for name in sorted(asks(record)) if name in encoders]
         origin, reports = await asyncio.gather(
             self._origin(channel, origin_url if asked else None),
@@ -87,10 +91,18 @@ class Observer:
 
 
 def encoders_of(
-    channel: Channel, record: ChannelRecord, pods: list[Document]
+    channel: Channel,
+    record: ChannelRecord,
+    pods: list[Document],
+    is_closing: Callable[[str], bool],
 ) -> dict[str, EncoderView]:
     """The channel's own pods by name; pods of a former CR of the same name are not its own."""
-    views = [encoder_view(pod) for pod in pods if owner_uid(pod) == channel.uid]
+    moves = channel.spec is not None and channel.spec.eviction_strategy is EvictionStrategy.HANDOVER
+    views = [
+        encoder_view(pod, leaving=moves and is_closing(node_of(pod)))
+        for pod in pods
+        if owner_uid(pod) == channel.uid
+    ]
     encoders = {view.name: view for view in views}
     refused = refused_encoder(record)
     if refused is not None and refused.name not in encoders:

@@ -16,8 +16,8 @@ MESSAGE_MAX = 512
 _ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
-def encoder_view(pod: Document) -> EncoderView:
-    """What the pod's status says. report is left empty."""
+def encoder_view(pod: Document, *, leaving: bool = False) -> EncoderView:
+    """What the pod's status says. leaving: what its node says. report is left empty."""
     state, reason, message = _state(pod)
     return EncoderView(
         name=pod["metadata"]["name"],
@@ -28,7 +28,13 @@ def encoder_view(pod: Document) -> EncoderView:
         reason=reason,
         message=" ".join(message.split())[:MESSAGE_MAX],
         ready=state is EncoderState.RUNNING and _condition(pod, "Ready").get("status") == "True",
+        leaving=leaving,
     )
+
+
+def node_of(pod: Document) -> str:
+    """The node that the pod is on; empty while it is on none."""
+    return str(pod.get("spec", {}).get("nodeName") or "")
 
 
 def owner_uid(pod: Document) -> str:

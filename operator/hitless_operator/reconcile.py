@@ -15,6 +15,7 @@ from hitless_handover.supervisor import supervise
 from hitless_handover.supervisor_model import (
     ChannelRecord,
     ChannelView,
+    CreateEncoder,
     Decision,
     Notice,
     Problem,
@@ -128,6 +129,8 @@ class Reconciler:
         if decision.record.handover is not None:
             also(handover=decision.record.handover.handover_id)
         status = self._status(channel, decision.record, now_us)
+        if _concerns_evictions(channel, decision):
+            await self._applier.guard(channel, spec)
         stored = await self._applier.store(channel, status, fence=bool(decision.actions))
         self._metrics.looked(stored, desired.digest)
         try:
@@ -177,6 +180,12 @@ class Reconciler:
             endpoints=self._origin.endpoints(channel),
             conditions=conditions_of(record, _wanted(channel), previous.conditions, now_us),
         )
+
+
+def _concerns_evictions(channel: Channel, decision: Decision) -> bool:
+    """Whether the spec has changed, or an encoder is to be kept from eviction."""
+    changed = channel.status.observed_generation != channel.generation
+    return changed or any(isinstance(action, CreateEncoder) for action in decision.actions)
 
 
 def _wanted(channel: Channel) -> Wanted:

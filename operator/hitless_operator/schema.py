@@ -39,6 +39,8 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     if "properties" in out:
         rows = merged["properties"].items()
         out["properties"] = {name: _convert(child, definitions) for name, child in rows}
+    if isinstance(values := merged.get("additionalProperties"), Mapping):
+        out["additionalProperties"] = _convert(values, definitions)
     if "items" in out:
         out["items"] = _convert(merged["items"], definitions)
     if "default" in out:
@@ -46,7 +48,7 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
         out["default"] = _without_nulls(out["default"])
         if out["default"] is None:
             del out["default"]
-    if "type" not in out:
+    if "type" not in out and not out.get("x-kubernetes-int-or-string"):
         raise SchemaError(f"no single type in {dict(node)}: a structural schema needs one")
     return out
 

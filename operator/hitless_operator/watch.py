@@ -18,6 +18,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from hitless_operator.channel import Key
 from hitless_operator.health import WatchPulse
 from hitless_operator.manifests import CHANNEL_LABEL, MANAGED_BY_LABEL, MANAGER
+from hitless_operator.nodes import Nodes
 from hitless_wire.resources import GROUP, PLURAL, VERSION
 
 WATCH_S = 300  # the server ends a watch after this; shorter than any proxy's patience
@@ -51,8 +52,13 @@ def registry_of_kopf(
     configuration: Configuration,
     pulse: WatchPulse,
     called: Called | None = None,
+    nodes: Nodes | None = None,
 ) -> kopf.OperatorRegistry:
-    """The handlers. add: the work queue's. called: told of each request that kopf makes."""
+    """The handlers.
+
+    add: the work queue's. called: told of each request that kopf makes. nodes: None where nodes may
+    not be watched.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -65,12 +71,40 @@ def registry_of_kopf(
         add(Key(namespace or "", name))
 
     @kopf.on.event(*EncoderPods, labels={MANAGED_BY_LABEL: MANAGER}, registry=registry)
-    async def pod_changed(*, namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:
+    async def pod_changed(
+        *,
+        namespace: str | None,
+        name: str,
+        labels: Mapping[str, str],
+        spec: Mapping[str, Any],
+        type: str | None,
+        **_: Any,
+    ) -> None:
         channel = labels.get(CHANNEL_LABEL)
-        if channel:
-            add(Key(namespace or "", channel))
+        if not channel:
+            return
+        key = Key(namespace or "", channel)
+        if nodes is not None:
+            gone = type == "DELETED"
+            nodes.pod_changed(key, name, str(spec.get("nodeName") or ""), gone=gone)
+        add(key)
 
+    if nodes is not None:
+        _watch_nodes(registry, nodes, add)
     return registry
+
+
+def _watch_nodes(registry: kopf.OperatorRegistry, nodes: Nodes, add: Callable[[Key], None]) -> None:
+    @kopf.on.event("v1", "nodes", registry=registry)
+    async def node_changed(
+        *,
+        name: str,
+        spec: Mapping[str, Any],
+        type: str | None,
+        **_: Any,
+    ) -> None:
+        for key in nodes.node_changed(name, spec, gone=type == "DELETED"):
+            add(key)
 
 
 def watch_session(

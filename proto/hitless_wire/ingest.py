@@ -38,7 +38,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import Model, Name, without_none
+from hitless_wire.model import Model, without_none
+from hitless_wire.resources import Name
 
 HEADER_ENCODER = "Hitless-Encoder"
 HEADER_PRIORITY = "Hitless-Priority"

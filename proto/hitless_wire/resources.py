@@ -15,19 +15,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from hitless_handover.messages import ATTEMPTS_MAX, CALL_S, ROUNDS_MAX, HandoverMode
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Anchor, Timeline
+from hitless_wire.model import Model, without_none
+from hitless_wire.pod_template import PodTemplate
 
 GROUP = "hitless.video"
 VERSION = "v1alpha1"
@@ -36,19 +35,6 @@ KIND = "EncoderDeployment"
 PLURAL = "encoderdeployments"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$")]
-
-
-class Model(BaseModel):
-    """Base: camelCase outside, snake_case inside, frozen, unknown fields refused."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
-    )
-
-
-def without_none(body: dict[str, Any], *names: str) -> dict[str, Any]:
-    """A dumped model without these fields where they are None."""
-    return {name: v for name, v in body.items() if name not in names or v is not None}
 
 
 class Source(Model):
@@ -280,6 +266,13 @@ class Redundancy(StrEnum):
     HOT_SPARE = "HotSpare"
 
 
+class EvictionStrategy(StrEnum):
+    """What happens when the node of the encoder on air is to be emptied."""
+
+    HANDOVER = "Handover"
+    NONE = "None"
+
+
 class EncoderDeploymentSpec(Model):
     """One live channel and the encoder that makes it."""
 
@@ -322,6 +315,14 @@ class EncoderDeploymentSpec(Model):
             "the one on air is lost."
         ),
     ] = Redundancy.NONE
+    eviction_strategy: Annotated[
+        EvictionStrategy,
+        Field(
+            description="Handover: when its node is drained, the encoder on air hands over to one "
+            "on another node, and is kept from eviction until then. None: it is evicted."
+        ),
+    ] = EvictionStrategy.HANDOVER
+    template: PodTemplate = PodTemplate()
     paused: Annotated[
         bool, Field(description="While true no handover starts; the channel plays on.")
     ] = False
@@ -426,5 +427,7 @@ def spec_digest(spec: EncoderDeploymentSpec) -> str:
     body: dict[str, Any] = spec.model_dump(
         mode="json", include={"image", "source", "timeline", "profiles", "audio", "output"}
     )
+    if spec.template != PodTemplate():
+        body["template"] = spec.template.model_dump(mode="json", exclude_defaults=True)
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

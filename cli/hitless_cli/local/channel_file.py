@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hitless_cli.local.errors import ChannelFileError
-from hitless_wire.resources import API_VERSION, KIND, EncoderDeploymentSpec, Model
+from hitless_wire.model import Model
+from hitless_wire.resources import API_VERSION, KIND, EncoderDeploymentSpec
 
 FILE_BYTES_MAX = 1 << 20
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from hitless_cli.local.errors import DataDirError
 from hitless_handover.supervisor_model import ChannelRecord, EncoderRecord
-from hitless_wire.resources import Model
+from hitless_wire.model import Model
 
 PREVIOUS_RUN = "previous-run"  # uid of an encoder that can't have outlived its parent
 

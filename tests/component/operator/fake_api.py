@@ -1,8 +1,8 @@
 """A small API server in this process: what the operator uses of one, and no more.
 
 GET, POST and DELETE of pods, GET and PUT status of channels (resourceVersion conflicts, no-op
-writes store nothing), uid preconditions, POST of Events; discovery and watches, as kopf asks for
-them, that tell nothing. Garbage collection is left out.
+writes store nothing), uid preconditions, POST of Events, POST and DELETE of budgets; discovery and
+watches, as kopf asks for them, that tell nothing. Garbage collection is left out.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _POD = {
     "namespaced": True,
     "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
 }
+BUDGETS = "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
 
 @dataclass
@@ -55,6 +56,7 @@ class FakeApi:
 
     channels: dict[str, Document] = field(default_factory=dict)
     pods: dict[str, Document] = field(default_factory=dict)
+    budgets: dict[str, Document] = field(default_factory=dict)
     events: list[Document] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_put: list[Callable[[], None]] = field(default_factory=list)
@@ -78,6 +80,8 @@ class FakeApi:
         app.router.add_post(PODS, self._create_pod)
         app.router.add_get(PODS + "/{name}", self._get_pod)
         app.router.add_delete(PODS + "/{name}", self._delete_pod)
+        app.router.add_post(BUDGETS, self._create_budget)
+        app.router.add_delete(BUDGETS + "/{name}", self._delete_budget)
         app.router.add_post("/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._event)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -189,6 +193,17 @@ class FakeApi:
         del self.pods[name]
         self.writes.append(f"delete {name}")
         return _answer(pod)
+
+    async def _create_budget(self, request: web.Request) -> web.Response:
+        budget = await request.json()
+        name = budget["metadata"]["name"]
+        if name in self.budgets:
+            return _failure(409, "AlreadyExists", f'"{name}" already exists')
+        self.budgets[name] = budget
+        return _answer(budget)
+
+    async def _delete_budget(self, request: web.Request) -> web.Response:
+        return _answer(self.budgets.pop(request.match_info["name"], None))
 
     async def _event(self, request: web.Request) -> web.Response:
         self.events.append(await request.json())

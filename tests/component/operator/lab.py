@@ -22,6 +22,7 @@ from hitless_operator.events import Announcer
 from hitless_operator.kube import Kube
 from hitless_operator.manifests import CONFIG_VARIABLE, PodDefaults
 from hitless_operator.metrics import Metrics
+from hitless_operator.nodes import Nodes
 from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Origin, Reconciler
@@ -134,6 +135,7 @@ class Lab:
     fingerprints: dict[str, str] = field(default_factory=dict)
     statuses: list[Document] = field(default_factory=list)
     restarts: int = 0
+    nodes: Nodes = field(default_factory=Nodes)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -145,7 +147,7 @@ class Lab:
         origin = Origin(url=self.origin_url, public_url="http://play.example")
         self.reconciler = Reconciler(
             kube=kube,
-            observer=Observer(kube, self.peers),
+            observer=Observer(kube, self.peers, self.nodes),
             applier=Applier(
                 kube, self.peers, PodDefaults(ingest_url=self.origin_url), self.metrics
             ),
@@ -232,10 +234,15 @@ class Lab:
         encoder = Encoder(
             EncoderConfig.model_validate_json(config), lambda: self.now_us, self.encoders
         )
+        pod["spec"]["nodeName"] = f"node-of-{name}"
         encoder.fingerprint = self.fingerprints.get(container["image"], "same")
         await encoder.start()
         self.encoders[name] = encoder
         pod["status"] = _pod_status("Running", container["image"], {"running": {}}, encoder.ip)
+
+    def cordon(self, name: str) -> None:
+        """Nothing more is to come to the node of a pod."""
+        self.nodes.node_changed(f"node-of-{name}", {"unschedulable": True}, gone=False)
 
     async def crash(self, name: str) -> None:
         """The pod is deleted by somebody else, its process with it."""

@@ -313,3 +313,37 @@ async def test_a_status_of_another_writer_is_left_alone() -> None:
         assert await now.reconciler.look(KEY) is None
         assert now.body["status"] == {"phase": "Splendid"}
         assert list(now.api.pods) == ["first-1"]
+
+
+async def test_who_is_on_a_node_that_is_emptied_hands_over_to_another_node() -> None:
+    async with live_channel() as now:
+        budget = now.api.budgets[KEY.name]["spec"]
+        assert budget["maxUnavailable"] == 0, "kept from eviction until then"
+        labels = now.api.pods["first-1"]["metadata"]["labels"]
+        assert budget["selector"]["matchLabels"].items() <= labels.items()
+        now.cordon("first-1")
+        await now.run_until(completed)
+        done = now.body["status"]["handover"]
+        assert (done["from"]["image"], done["framesLost"]) == (done["to"]["image"], 0)
+        await now.run(2)
+        assert list(now.api.pods) == ["first-2"]
+        assert await now.look() is None
+
+
+async def test_who_is_to_be_evicted_is_left_to_it() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(evictionStrategy="None"))
+        now.cordon("first-1")
+        await now.run(5)
+        assert now.api.budgets == {}
+        assert now.record.handover is None
+
+
+async def test_a_template_makes_another_pod_hitlessly() -> None:
+    async with live_channel() as now:
+        template = {"resources": {"requests": {"cpu": 2}}, "nodeSelector": {"disk": "fast"}}
+        now.api.apply(KEY.name, spec(template=template))
+        await now.run_until(completed)
+        pod = now.api.pods["first-2"]["spec"]
+        assert pod["nodeSelector"] == {"disk": "fast"}
+        assert pod["containers"][0]["resources"]["requests"]["cpu"] == "2"

@@ -21,7 +21,8 @@ ALLOWED = {
     "type", "format", "description", "default", "enum", "pattern", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
     "maxItems", "items", "properties", "required", "nullable", "x-kubernetes-validations",
-    "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "additionalProperties",
+    "maxProperties", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields",
 }  # fmt: skip
 
 
@@ -41,12 +42,14 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
         yield from nodes(child, f"{path}.{name}")
     if "items" in schema:
         yield from nodes(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from nodes(schema["additionalProperties"], f"{path}{{}}")
 
 
 def test_every_node_is_structural() -> None:
     for path, node in nodes(root()):
         assert set(node) <= ALLOWED, path
-        assert isinstance(node["type"], str), path
+        assert isinstance(node.get("type"), str) or node["x-kubernetes-int-or-string"], path
         assert set(node.get("required", [])) <= set(node.get("properties", {})), path
 
 
@@ -102,7 +105,7 @@ def test_names_and_columns() -> None:
     names = crd.document()["spec"]["names"]
     assert (names["shortNames"], names["categories"]) == (["encd"], ["hitless"])
     columns = {c["name"]: c["jsonPath"] for c in version()["additionalPrinterColumns"]}
-    assert list(columns) == ["Phase", "Version", "Handover", "Frame", "Term", "Pod", "Age"]
+    assert list(columns) == ["Phase", "On Air", "Handover", "Frame", "Term", "Pod", "Age"]
     known = {path for path, _ in nodes(root())} | {".metadata.creationTimestamp"}
     assert set(columns.values()) <= known
 

@@ -10,7 +10,8 @@ from tests.unit.operator.samples import Document
 from hitless_handover.supervisor_model import Notice
 from hitless_handover.timeline import Anchor
 from hitless_operator.manifests import NOTE_MAX, PodDefaults, encoder_pod, event
-from hitless_wire.resources import EncoderConfig
+from hitless_wire.pod_template import PodTemplate
+from hitless_wire.resources import EncoderConfig, spec_digest
 
 ANCHOR = Anchor(source_ticks=1, source_timescale=90_000, wrap_ticks=2**33, frame=2, wall_us=3)
 
@@ -132,3 +133,64 @@ def test_priority_class_and_log_format_are_there_when_they_are_set() -> None:
     assert (made["spec"]["priorityClassName"], env["HITLESS_LOG_FORMAT"]) == ("on-air", "json")
     assert "priorityClassName" not in pod()["spec"]
     assert "HITLESS_LOG_FORMAT" not in str(pod())
+
+
+def templated(**template: object) -> Document:
+    channel = samples.channel()
+    assert channel.spec is not None
+    wanted = PodTemplate.model_validate(template)
+    spec = channel.spec.model_copy(update={"template": wanted})
+    defaults = PodDefaults(ingest_url="http://origin:8080")
+    return encoder_pod(channel, spec, samples.encoder(7), None, defaults)
+
+
+def test_encoders_of_a_channel_prefer_different_nodes() -> None:
+    (term,) = pod()["spec"]["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert term["podAffinityTerm"] == {
+        "labelSelector": {
+            "matchLabels": {
+                "app.kubernetes.io/managed-by": "hitless-operator",
+                "hitless.video/channel": "first",
+            }
+        },
+        "topologyKey": "kubernetes.io/hostname",
+    }
+
+
+def test_what_users_say_of_the_pod_is_in_it() -> None:
+    toleration = {"key": "nvidia.com/gpu", "operator": "Exists"}
+    made = templated(
+        labels={"team": "sport", "hitless.video/channel": "stolen"},
+        annotations={"note": "x"},
+        resources={"requests": {"memory": "2Gi"}, "limits": {"nvidia.com/gpu": 1}},
+        tolerations=[toleration],
+        affinity={"nodeAffinity": {}},
+        priorityClassName="live",
+        imagePullSecrets=["registry"],
+    )
+    assert made["metadata"]["labels"]["team"] == "sport"
+    assert made["metadata"]["labels"]["hitless.video/channel"] == "first", "ours win"
+    assert made["metadata"]["annotations"] == {"note": "x"}
+    assert made["spec"]["tolerations"] == [toleration]
+    assert made["spec"]["affinity"] == {"nodeAffinity": {}}
+    assert made["spec"]["priorityClassName"] == "live"
+    assert made["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    (made_container,) = made["spec"]["containers"]
+    assert made_container["resources"] == {
+        "requests": {"cpu": "200m", "memory": "2Gi"},
+        "limits": {"nvidia.com/gpu": "1"},
+    }
+    assert made["spec"]["securityContext"]["runAsNonRoot"] is True
+
+
+def test_an_empty_template_is_no_change() -> None:
+    channel = samples.channel()
+    assert channel.spec is not None
+    named = channel.spec.model_copy(
+        update={"template": PodTemplate.model_validate({"labels": {"team": "sport"}})}
+    )
+    explicit = channel.spec.model_copy(update={"template": PodTemplate()})
+    assert spec_digest(explicit) == spec_digest(channel.spec)
+    assert spec_digest(named) != spec_digest(channel.spec)

@@ -151,7 +151,8 @@ def test_messages_are_bounded() -> None:
 
 def test_pods_of_a_former_channel_of_that_name_are_not_its_own() -> None:
     foreign = pod(status("Running", container(RUNNING)), owner="another")
-    assert encoders_of(samples.channel(), ChannelRecord(), [foreign]) == {}
+    found = encoders_of(samples.channel(), ChannelRecord(), [foreign], lambda _: False)
+    assert found == {}
 
 
 def test_an_encoder_that_could_not_be_created_is_seen_from_the_record() -> None:
