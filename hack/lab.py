@@ -156,9 +156,13 @@ class Lab:
         }
         self.kubectl("apply", "-f", "-", text=json.dumps(manifest))
 
-    def install(self, *, deadline_percent: int = 150) -> None:
-        """The chart, with the origin on a node port. deadline_percent: of its fallback."""
+    def install(self, *, deadline_percent: int = 150, on: dict[str, str] | None = None) -> None:
+        """The chart, with the origin on a node port.
+
+        deadline_percent: of its fallback. on: labels of the nodes for operator and origin.
+        """
         self.namespace(SYSTEM_NAMESPACE)
+        chosen = json.dumps(on or {})
         self.helm(
             "upgrade",
             "--install",
@@ -174,6 +178,10 @@ class Lab:
             f"origin.publicUrl={self.origin_url()}",
             "--set",
             f"origin.deadlinePercent={deadline_percent}",
+            "--set-json",
+            f"operator.nodeSelector={chosen}",
+            "--set-json",
+            f"origin.nodeSelector={chosen}",
             "--wait",
             "--timeout",
             "180s",

@@ -1,0 +1,115 @@
+"""Nodes that go: drained, and killed. On a cluster of two nodes of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hack.lab import CLUSTER, Lab, images, run, until
+from tests.e2e.channel import ENCODER, Channel
+from tests.e2e.conftest import SLOW_MACHINE_PERCENT
+from tests.e2e.test_outcomes import until_delivering
+from tests.e2e.test_updates import faults
+
+NAME = "e2e-nodes"
+DRAIN_DEADLINE_S = 300
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Lab]:
+    """Operator and origin stay on the first node; nothing happens to that one."""
+    if os.environ.get("CLUSTER") == "kind":
+        pytest.skip("nodes of kind are containers: killing them is not done here")
+    archives = images()
+    lab = Lab.up(NAME, kind="embedded", nodes=2)
+    try:
+        lab.load(*archives.values())
+        first = node_names(lab)[0]
+        lab.kubectl("label", "node", first, "hitless.test/first=true")
+        lab.install(deadline_percent=SLOW_MACHINE_PERCENT, on={"hitless.test/first": "true"})
+        yield lab
+    finally:
+        lab.down()
+
+
+def node_names(lab: Lab) -> list[str]:
+    return sorted(str(node["metadata"]["name"]) for node in lab.get("nodes")["items"])
+
+
+@pytest.fixture
+def channel(two_nodes: Lab, request: pytest.FixtureRequest) -> Iterator[Channel]:
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:40]
+    two_nodes.namespace(name)
+    yield Channel(lab=two_nodes, namespace=name)
+    two_nodes.kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
+
+
+def node_of(channel: Channel, pod: str) -> str:
+    found = channel.lab.get("-n", channel.namespace, "pod", pod)
+    return str(found["spec"]["nodeName"])
+
+
+def live_on(channel: Channel, node: str, **spec: object) -> str:
+    """A channel whose encoder on air is on that node; its pod."""
+    others = [name for name in node_names(channel.lab) if name != node]
+    channel.lab.kubectl("cordon", *others)
+    channel.apply(f"{ENCODER}:v1", **spec)
+    pod = str(channel.until_phase("Live")["active"]["pod"])
+    channel.lab.kubectl("uncordon", *others)
+    channel.until_segment(channel.report()["lastSegment"] + 2)
+    assert node_of(channel, pod) == node
+    return pod
+
+
+def test_a_drained_node_is_left_hitlessly(channel: Channel) -> None:
+    first, second = node_names(channel.lab)
+    before = live_on(channel, second)
+    with channel.watched() as probe:
+        drain = subprocess.Popen(
+            [
+                *("kubectl", "drain", second, "--ignore-daemonsets", "--delete-emptydir-data"),
+                f"--timeout={DRAIN_DEADLINE_S}s",
+            ],
+            env={**os.environ, **channel.lab.env()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        said, _ = drain.communicate(timeout=DRAIN_DEADLINE_S + 30)
+        done = channel.until_handover("Completed", "Aborted", "RolledBack")
+        channel.until_segment(channel.report()["lastSegment"] + 3)
+        report = probe.end()
+    channel.lab.kubectl("uncordon", second)
+    assert drain.returncode == 0, said
+    assert "disruption budget" in said, "the eviction was held until the handover was done"
+    assert (done["phase"], done["framesLost"], done["framesRepeated"]) == ("Completed", 0, 0)
+    assert done["from"] == {**done["from"], "pod": before}
+    assert node_of(channel, channel.status()["active"]["pod"]) == first
+    assert faults(report) == {}
+
+
+def test_a_killed_node_costs_no_frame_where_there_is_a_spare(channel: Channel) -> None:
+    first, second = node_names(channel.lab)
+    before = live_on(channel, second, redundancy="HotSpare")
+    spare = channel.status()["standby"]["pod"]
+    until_delivering(channel, spare)
+    assert node_of(channel, spare) == first, "siblings prefer different nodes"
+    with channel.watched() as probe:
+        run([sys.executable, CLUSTER, "node-kill", "--name", NAME, "1"])
+        try:
+
+            def taken_over() -> bool | None:
+                now = channel.status()
+                return True if now["phase"] == "Live" and now["active"]["pod"] == spare else None
+
+            until(f"{spare} takes over from {before}", taken_over, deadline_s=300)
+            channel.until_segment(channel.report()["lastSegment"] + 3)
+            report = probe.end()
+        finally:
+            run([sys.executable, CLUSTER, "node-start", "--name", NAME, "1"], deadline_s=180)
+    origin = channel.report()
+    assert faults(report) == {}
+    assert (origin["selectedEncoder"], origin["gaps"]) == (spare, 0)
