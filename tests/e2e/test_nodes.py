@@ -15,6 +15,7 @@ from tests.e2e.test_outcomes import until_delivering
 from tests.e2e.test_updates import faults
 
 NAME = "e2e-nodes"
+SECOND = "2"  # number of the node
 DRAIN_DEADLINE_S = 300
 
 
@@ -98,7 +99,7 @@ def test_a_killed_node_costs_no_frame_where_there_is_a_spare(channel: Channel) -
     until_delivering(channel, spare)
     assert node_of(channel, spare) == first, "siblings prefer different nodes"
     with channel.watched() as probe:
-        run([sys.executable, CLUSTER, "node-kill", "--name", NAME, "1"])
+        run([sys.executable, CLUSTER, "node-kill", "--name", NAME, SECOND])
         try:
 
             def taken_over() -> bool | None:
@@ -109,7 +110,7 @@ def test_a_killed_node_costs_no_frame_where_there_is_a_spare(channel: Channel) -
             channel.until_segment(channel.report()["lastSegment"] + 3)
             report = probe.end()
         finally:
-            run([sys.executable, CLUSTER, "node-start", "--name", NAME, "1"], deadline_s=180)
+            run([sys.executable, CLUSTER, "node-start", "--name", NAME, SECOND], deadline_s=180)
     origin = channel.report()
     assert faults(report) == {}
     assert (origin["selectedEncoder"], origin["gaps"]) == (spare, 0)
