@@ -21,6 +21,7 @@ from hitless_handover.supervisor_model import HandoverPhase
 from hitless_operator.api_calls import ApiCall, api_call
 from hitless_operator.health import WatchPulse
 from hitless_operator.kube import Kube
+from hitless_operator.nodes import Nodes
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 
 NAMESPACES = ("live", "studio")
@@ -57,12 +58,16 @@ def _completed(now: Lab) -> bool:
 
 
 async def _work() -> list[tuple[str, str, bool]]:
-    """A start, an update to its end, an encoder whose name is taken: all requests of the client."""
+    """All requests of the client: a start, an update to its end, no guard against evictions any
+    more, an encoder whose name is taken.
+    """
     async with live_channel() as now:
         await Kube(now.client).is_served()
         now.api.apply(KEY.name, spec("localhost/encoder:v2"))
         await now.run_until(_completed)
         await now.run(2)
+        now.api.apply(KEY.name, spec("localhost/encoder:v2", evictionStrategy="None"))
+        await now.look()
         await now.announcer.sent()
         asked = now.api.asked
     async with lab() as now:
@@ -73,14 +78,16 @@ async def _work() -> list[tuple[str, str, bool]]:
 
 
 async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
-    """kopf until it watches both collections (in each namespace): all requests that it made."""
+    """kopf until it watches all collections (in each namespace): all requests that it made."""
     async with FakeApi() as api:
         config = Configuration(host=api.url)
-        streams = 2 * max(1, len(namespaces))
+        nodes = None if namespaces else Nodes()
+        streams = 2 * max(1, len(namespaces)) + (nodes is not None)
+        pulse = WatchPulse(streams, lambda: 0)
         stop = asyncio.Event()
         running = asyncio.create_task(
             kopf.operator(
-                registry=registry_of_kopf(lambda _: None, config, WatchPulse(streams, lambda: 0)),
+                registry=registry_of_kopf(lambda _: None, config, pulse, nodes=nodes),
                 settings=settings_of_kopf(),
                 identity=cast(Any, "test"),
                 standalone=True,

@@ -214,7 +214,7 @@ def served_metrics() -> set[str]:
     metrics = Metrics()
     idle = QueueState(waiting=0, running=0, delayed=0, failing=0, running_s_max=0)
     metrics.attach(lambda: idle)
-    text = metrics.text().decode() + origin_metrics.render([], {200: 1})
+    text = metrics.text().decode() + origin_metrics.render([], {200: 1}, 0)
     names = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     return names | {f"{name}_bucket" for name in names}
 

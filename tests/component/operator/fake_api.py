@@ -47,6 +47,13 @@ _POD = {
     "namespaced": True,
     "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
 }
+_NODE = {
+    "name": "nodes",
+    "singularName": "node",
+    "kind": "Node",
+    "namespaced": False,
+    "verbs": ["get", "list", "watch"],
+}
 BUDGETS = "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
 
@@ -69,9 +76,10 @@ class FakeApi:
         app = web.Application(middlewares=[self._note])
         app.router.add_get("/api", _discovered({"versions": ["v1"]}))
         app.router.add_get("/apis", _discovered({"groups": [_GROUP]}))
-        app.router.add_get("/api/v1", _discovered({"resources": [_POD, _NAMESPACE]}))
+        app.router.add_get("/api/v1", _discovered({"resources": [_POD, _NAMESPACE, _NODE]}))
         app.router.add_get("/apis/hitless.video/v1alpha1", _discovered({"resources": [_CHANNEL]}))
         app.router.add_get("/api/v1/pods", self._list_pods)
+        app.router.add_get("/api/v1/nodes", self._list_nodes)
         for path in (ALL_CHANNELS, CHANNELS.removesuffix("/{name}")):
             app.router.add_get(path, self._list_channels)
         app.router.add_get(CHANNELS, self._get_channel)
@@ -142,6 +150,9 @@ class FakeApi:
     async def _list_channels(self, _: web.Request) -> web.Response:
         items = list(self.channels.values())
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
+
+    async def _list_nodes(self, _: web.Request) -> web.Response:
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
 
     async def _get_channel(self, request: web.Request) -> web.Response:
         return _answer(self.channels.get(request.match_info["name"]))
