@@ -36,7 +36,7 @@ from hitless_handover.fleet_model import (
 from hitless_handover.fleet_outcome import ADMITTED, BUSY, TOO_MANY_FALLBACKS, judge, tally
 from hitless_handover.supervisor_model import Notice
 
-FALLBACK_POLL_US = 5_000_000  # an origin that does not answer is asked again
+BAKE_POLL_US = 10_000_000  # origins are asked so often while a canary step is watched
 FAILURE_BUDGET = "FailureBudget"
 ROLLBACK_INCOMPLETE = "RollbackIncomplete"
 SCHEDULE_OVER = "ScheduleOver"
@@ -275,12 +275,13 @@ def _bake(look: _Look, stop: CanaryStop) -> FleetDecision:
             return _pass_stop(look)
         if look.now_us >= end_us + look.desired.deadline_us:
             return _give_up_on(look, silent)
-        end_us = look.now_us + FALLBACK_POLL_US
     number = look.record.stops_passed + 1
     message = f"canary step {number} of {len(look.desired.stops)}: watching {len(look.tried())}"
     entered = _enter(look, UpdatePhase.BAKING, f"CanaryStep{number}", message)
     record = replace(entered.record, bake_since_us=since_us, admitted=())
-    return replace(entered, record=record, wake_at_us=_earliest(entered.wake_at_us, end_us))
+    end_us = end_us if look.now_us < end_us else look.now_us + BAKE_POLL_US
+    wake_us = min(end_us, look.now_us + BAKE_POLL_US)
+    return replace(entered, record=record, wake_at_us=_earliest(entered.wake_at_us, wake_us))
 
 
 def _is_silent(look: _Look, result: ChannelResult) -> bool:

@@ -21,6 +21,9 @@ from pydantic import ValidationError
 from hitless_operator.apply import Applier
 from hitless_operator.channel import Key, readable
 from hitless_operator.events import Announcer
+from hitless_operator.fleet.index import ActiveUpdates
+from hitless_operator.fleet.reconcile import FleetReconciler
+from hitless_operator.fleet.writer import FleetWriter
 from hitless_operator.health import HealthServer, WatchPulse, queue_fault
 from hitless_operator.kube import Kube, KubeError, configuration
 from hitless_operator.manifests import MANAGER, PodDefaults
@@ -32,17 +35,19 @@ from hitless_operator.reconcile import Origin, Reconciler
 from hitless_operator.settings import Settings, from_environment
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 from hitless_wire import logs
+from hitless_wire.fleet_resources import FLEET_PLURAL
 from hitless_wire.peers import Peers
 from hitless_wire.resources import GROUP, PLURAL
 
 CRD_RETRY_S = 2.0
 CRD_TRIES_MAX = 60
-STREAMS_PER_NAMESPACE = 2  # channels and encoder pods
+STREAMS_PER_NAMESPACE = 3  # channels, encoder pods and fleet updates
+FLEET_WORKERS = 2  # a look reads all channels of a namespace: not many at once
 _log = logging.getLogger(__name__)
 
 
 class NotInstalled(Exception):
-    """The CRD is not served, and was not within the time allowed."""
+    """A CRD is not served, and was not within the time allowed."""
 
 
 async def run(settings: Settings) -> None:
@@ -57,17 +62,23 @@ async def run(settings: Settings) -> None:
         kube = Kube(client, metrics.called)
         peers = await stack.enter_async_context(Peers(settings.call_seconds))
         announcer = await stack.enter_async_context(Announcer(kube, settings.pod_name))
+        origin = Origin(url=settings.origin_url, public_url=settings.public_url)
         reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube, peers, nodes),
             applier=Applier(kube, peers, pod_defaults(settings), metrics),
             announcer=announcer,
-            origin=Origin(url=settings.origin_url, public_url=settings.public_url),
+            origin=origin,
             metrics=metrics,
+        )
+        fleets = FleetReconciler(
+            kube=kube, writer=FleetWriter(kube), peers=peers, announcer=announcer, origin=origin
         )
         look = metrics.timed(reconciler.look)
         queue: WorkQueue[Key] = WorkQueue(look, workers=settings.workers)
         metrics.attach(queue.state)
+        fleet_queue: WorkQueue[Key] = WorkQueue(fleets.look, workers=FLEET_WORKERS)
+        updates = ActiveUpdates(add=fleet_queue.add, add_in=fleet_queue.add_in)
         streams = STREAMS_PER_NAMESPACE * max(1, len(settings.namespaces)) + (nodes is not None)
         pulse = WatchPulse(streams, now_s)
         await stack.enter_async_context(
@@ -76,13 +87,17 @@ async def run(settings: Settings) -> None:
                 settings.health_port,
                 pulse.fault,
                 lambda: queue_fault(queue.state()),
+                lambda: queue_fault(fleet_queue.state()),
                 metrics=metrics.text,
             )
         )
         await until_served(kube)
         await stack.enter_async_context(queue)
+        await stack.enter_async_context(fleet_queue)
         await kopf.operator(
-            registry=registry_of_kopf(queue.add, config, pulse, metrics.called, nodes),
+            registry=registry_of_kopf(
+                queue.add, updates, config, pulse, called=metrics.called, nodes=nodes
+            ),
             settings=settings_of_kopf(),
             # Else kopf looks up the user's name, which a container's numeric user need not have.
             identity=cast(Any, settings.pod_name),
@@ -106,16 +121,17 @@ def pod_defaults(settings: Settings) -> PodDefaults:
 
 
 async def until_served(kube: Kube) -> None:
-    """Wait for the CRD: kopf looks for it once, at its start. Raises NotInstalled."""
+    """Wait for the CRDs: kopf looks for them once, at its start. Raises NotInstalled."""
     for _ in range(CRD_TRIES_MAX):
         try:
             if await kube.is_served():
                 return
-            _log.info("waiting for %s.%s to be served", PLURAL, GROUP)
+            _log.info("waiting for %s and %s to be served", PLURAL, FLEET_PLURAL)
         except KubeError as error:
             _log.warning("%s", error)
         await asyncio.sleep(CRD_RETRY_S)
-    raise NotInstalled(f"{PLURAL}.{GROUP} is not served: apply crds/ or set crds.enabled")
+    what = f"{PLURAL}.{GROUP} or {FLEET_PLURAL}.{GROUP}"
+    raise NotInstalled(f"{what} is not served: apply crds/ or set crds.enabled")
 
 
 def main() -> None:

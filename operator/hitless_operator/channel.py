@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hitless_handover.timeline import Timeline
 from hitless_operator.status_model import EncoderDeploymentStatus
-from hitless_wire.resources import EncoderDeploymentSpec
+from hitless_wire.resources import KIND, EncoderDeploymentSpec
 
 Document = dict[str, Any]
 ERRORS_SHOWN_MAX = 5
@@ -44,6 +44,11 @@ class Channel:
     spec: EncoderDeploymentSpec | None
     spec_error: str
     status: EncoderDeploymentStatus
+
+    @property
+    def kind(self) -> str:
+        """Of the object that Events are about."""
+        return KIND
 
     @property
     def abort_id(self) -> str:

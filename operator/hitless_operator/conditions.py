@@ -58,12 +58,21 @@ def conditions_of(
     record: ChannelRecord, wanted: Wanted, previous: tuple[Condition, ...], now_us: int
 ) -> tuple[Condition, ...]:
     """The conditions to write; those of other writers are kept as they are."""
+    found = findings(record, wanted)
+    return written(found, OWN_TYPES, previous, record.observed_generation, now_us)
+
+
+def written(
+    found: tuple[Finding, ...],
+    own_types: tuple[str, ...],
+    previous: tuple[Condition, ...],
+    generation: int,
+    now_us: int,
+) -> tuple[Condition, ...]:
+    """Findings as conditions, with their history; own types that were not found are gone."""
     before = {c.type: c for c in previous}
-    ours = tuple(
-        _written(finding, before.get(finding.type), record.observed_generation, now_us)
-        for finding in findings(record, wanted)
-    )
-    return (*ours, *(c for c in previous if c.type not in OWN_TYPES))
+    ours = tuple(_written(f, before.get(f.type), generation, now_us) for f in found)
+    return (*ours, *(c for c in previous if c.type not in own_types))
 
 
 def findings(record: ChannelRecord, wanted: Wanted) -> tuple[Finding, ...]:

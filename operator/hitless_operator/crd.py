@@ -1,7 +1,9 @@
-"""The CustomResourceDefinition, made from the pydantic models; `python -m hitless_operator.crd`.
+"""The CustomResourceDefinition of channels, made from the pydantic models.
 
 Owns names, printer columns, CEL rules and what of the models' schema is put differently for the API
-server. `hack/crds` writes it to crds/ and into the chart. It applies nothing to a cluster.
+server; and the frame that the other resource's definition has too (`fleet/crd.py`). `hack/crds`
+writes what `python -m hitless_operator.crd` prints to crds/ and into the chart. It applies nothing
+to a cluster.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from hitless_handover.parts import PART_US_MIN
 from hitless_operator.schema import Schema, structural
@@ -25,7 +28,6 @@ from hitless_wire.resources import (
     EncoderDeploymentSpec,
 )
 
-SINGULAR = "encoderdeployment"
 SHORT_NAME = "encd"
 CATEGORY = "hitless"
 CHANNEL_NAME_MAX = 50  # a pod name and a label value (63) hold it, a hyphen and the term
@@ -60,19 +62,32 @@ PRINTER_COLUMNS: tuple[Schema, ...] = (
 
 def document() -> Schema:
     """The CustomResourceDefinition as a plain document."""
+    return definition(KIND, PLURAL, SHORT_NAME, PRINTER_COLUMNS, _root(), selectable=SELECTABLE)
+
+
+def definition(
+    kind: str,
+    plural: str,
+    short_name: str,
+    columns: tuple[Schema, ...],
+    root: Schema,
+    *,
+    selectable: tuple[str, ...],
+) -> Schema:
+    """The frame around a resource's schema. selectable: paths of fields for --field-selector."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": SINGULAR,
-                "shortNames": [SHORT_NAME],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short_name],
                 "categories": [CATEGORY],
             },
             "versions": [
@@ -81,23 +96,23 @@ def document() -> Schema:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "selectableFields": [{"jsonPath": path} for path in SELECTABLE],
-                    "additionalPrinterColumns": [dict(c) for c in PRINTER_COLUMNS],
-                    "schema": {"openAPIV3Schema": _root()},
+                    "selectableFields": [{"jsonPath": path} for path in selectable],
+                    "additionalPrinterColumns": [dict(c) for c in columns],
+                    "schema": {"openAPIV3Schema": root},
                 }
             ],
         },
     }
 
 
-def as_yaml() -> str:
-    """The document as committed to crds/."""
-    return _HEADER + _dump(document())
+def as_yaml(made: Schema) -> str:
+    """A definition as committed to crds/."""
+    return _HEADER + _dump(made)
 
 
-def as_chart_template() -> str:
-    """The document as the chart's template: kept when the release is removed."""
-    kept = document()
+def as_chart_template(made: Schema) -> str:
+    """A definition as the chart's template: kept when the release is removed."""
+    kept = {**made, "metadata": dict(made["metadata"])}
     kept["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
     return f"{{{{- if .Values.crds.enabled }}}}\n{_HEADER}{_dump(kept)}{{{{- end }}}}\n"
 
@@ -112,31 +127,35 @@ def _dump(content: Schema) -> str:
 
 
 def _root() -> Schema:
+    return root_of(
+        "One live channel whose encoder is replaced without losing a frame.",
+        _spec(),
+        EncoderDeploymentStatus,
+        rule(
+            f"self.metadata.name.size() <= {CHANNEL_NAME_MAX}",
+            f"metadata.name is the channel's name: choose one of at most {CHANNEL_NAME_MAX} "
+            "characters, pods are named after it",
+        ),
+    )
+
+
+def root_of(description: str, spec: Schema, status: type[BaseModel], named: Schema) -> Schema:
+    """The schema of a resource as a whole. named: the rule on its name."""
+    written = _without_defaults(structural(status))
     return {
-        "description": "One live channel whose encoder is replaced without losing a frame.",
+        "description": description,
         "type": "object",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": _spec(),
+            "spec": spec,
             # No status at all would count as ready (kstatus): say "not seen yet" from the start.
-            "status": {**_status(), "default": {"observedGeneration": -1}},
+            "status": {**written, "default": {"observedGeneration": -1}},
         },
-        "x-kubernetes-validations": [
-            _rule(
-                f"self.metadata.name.size() <= {CHANNEL_NAME_MAX}",
-                f"metadata.name is the channel's name: choose one of at most {CHANNEL_NAME_MAX} "
-                "characters, pods are named after it",
-            )
-        ],
+        "x-kubernetes-validations": [named],
     }
-
-
-def _status() -> Schema:
-    schema: Schema = _without_defaults(structural(EncoderDeploymentStatus))
-    return schema
 
 
 def _without_defaults(node: Any) -> Any:
@@ -154,12 +173,12 @@ def _spec() -> Schema:
     spec = structural(EncoderDeploymentSpec)
     properties = spec["properties"]
     spec["x-kubernetes-validations"] = [
-        _rule(
+        rule(
             "!has(self.audio) || self.audio.all(a, self.profiles.all(p, p.name != a.name))",
             "an audio track has the name of a profile: give every track its own name, it becomes "
             "part of its URLs",
         ),
-        _rule(
+        rule(
             "!(has(self.redundancy) && self.redundancy == 'HotSpare' && has(self.handover) && "
             "has(self.handover.mode) && self.handover.mode == 'Cease')",
             SPARE_CEASES,
@@ -176,23 +195,23 @@ def _spec() -> Schema:
 def _bound_timeline(timeline: Schema) -> None:
     timeline["properties"]["frameRate"]["maxLength"] = FRAME_RATE_MAX
     timeline["x-kubernetes-validations"] = [
-        _rule(
+        rule(
             f"!has(self.gopFrames) || {_SEGMENT} % self.gopFrames == 0",
             "a segment must hold whole GOPs: choose gopFrames that divides segmentFrames (when "
             "that is not given: the frames of 2 seconds)",
         ),
-        _rule(
+        rule(
             f"{_SEGMENT} * {_RATE_DEN} >= {_RATE_NUM} && "
             f"{_SEGMENT} * {_RATE_DEN} <= 10 * {_RATE_NUM}",
             "a segment must last 1 to 10 seconds: change segmentFrames to between 1 and 10 times "
             "frameRate",
         ),
-        _rule(
+        rule(
             f"!has(self.partFrames) || {_GOP} % self.partFrames == 0",
             "a GOP must hold whole parts: choose partFrames that divides gopFrames (when that is "
             "not given: segmentFrames)",
         ),
-        _rule(
+        rule(
             f"!has(self.partFrames) || self.partFrames * {_RATE_DEN} * 100 >= "
             f"{PART_US_MIN // 10_000} * {_RATE_NUM}",
             f"a part must last at least {PART_US_MIN // 1000} ms: choose more partFrames",
@@ -205,12 +224,12 @@ def _bound_event(event: Schema) -> None:
     exact = ("atFrame", "atTimestamp", "atTimecode")
     given = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in exact)
     event["x-kubernetes-validations"] = [
-        _rule(f"{given} <= 1", "give one of atFrame, atTimestamp and atTimecode"),
-        _rule(
+        rule(f"{given} <= 1", "give one of atFrame, atTimestamp and atTimecode"),
+        rule(
             f"{given} == 0 || !(has(self.notBefore) || has(self.notAfter))",
             "notBefore and notAfter say nothing beside an exact event: drop them",
         ),
-        _rule(
+        rule(
             "!has(self.notBefore) || !has(self.notAfter) || self.notBefore <= self.notAfter",
             "notAfter is before notBefore: nothing lies between",
         ),
@@ -224,21 +243,22 @@ def _bound_profile(profile: Schema) -> None:
     for side in ("width", "height"):
         profile["properties"][side].pop("multipleOf", None)
         message = f"{side} must be even (4:2:0 pictures): add or take away one pixel"
-        rule = {**_rule(f"self.{side} % 2 == 0", message), "fieldPath": f".{side}"}
-        profile["x-kubernetes-validations"].append(rule)
+        checked = {**rule(f"self.{side} % 2 == 0", message), "fieldPath": f".{side}"}
+        profile["x-kubernetes-validations"].append(checked)
 
 
-def _rule(rule: str, message: str) -> Schema:
-    return {"rule": rule, "message": message}
+def rule(condition: str, message: str) -> Schema:
+    """A CEL rule; its message says what to do."""
+    return {"rule": condition, "message": message}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Print the CRD, or the chart's template of it."""
-    parser = argparse.ArgumentParser(prog="hitless_operator.crd", description=main.__doc__)
+def main(made: Schema) -> None:
+    """Print a definition, or the chart's template of it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--chart", action="store_true", help="as the Helm chart's template")
-    arguments = parser.parse_args(argv)
-    sys.stdout.write(as_chart_template() if arguments.chart else as_yaml())
+    arguments = parser.parse_args()
+    sys.stdout.write(as_chart_template(made) if arguments.chart else as_yaml(made))
 
 
 if __name__ == "__main__":
-    main()
+    main(document())

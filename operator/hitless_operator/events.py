@@ -1,4 +1,4 @@
-"""Kubernetes Events about channels: for people, never for the machine.
+"""Kubernetes Events about channels and fleet updates: for people, never for the machine.
 
 Owns the sending of notices beside the work: a bounded queue and one task. A failure is logged and
 forgotten; no look ever waits for an Event. `reconcile.py` announces; `__main__.py` runs it.
@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from hitless_handover.supervisor_model import Notice
-from hitless_operator.channel import Channel, Document
+from hitless_operator.channel import Document
 from hitless_operator.kube import Kube, KubeError
-from hitless_operator.manifests import event
+from hitless_operator.manifests import Subject, event
 
 PENDING_MAX = 256
 DRAIN_S = 2.0
@@ -49,17 +49,17 @@ class Announcer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def announce(self, channel: Channel, notices: tuple[Notice, ...], now_us: int) -> None:
-        """Send these about a channel, some time soon."""
+    def announce(self, subject: Subject, notices: tuple[Notice, ...], now_us: int) -> None:
+        """Send these about a channel or a fleet update, some time soon."""
         for notice in notices:
             level = logging.WARNING if notice.warning else logging.INFO
-            _log.log(level, "%s: %s: %s", channel.key, notice.reason, notice.message)
+            _log.log(level, "%s: %s: %s", subject.key, notice.reason, notice.message)
             try:
                 self._pending.put_nowait(
-                    event(channel, notice, instance=self._instance, now_us=now_us)
+                    event(subject, notice, instance=self._instance, now_us=now_us)
                 )
             except asyncio.QueueFull:
-                _log.warning("%s: event %s dropped: too many wait", channel.key, notice.reason)
+                _log.warning("%s: event %s dropped: too many wait", subject.key, notice.reason)
 
     async def sent(self) -> None:
         """Wait until everything announced so far has been sent, or has failed."""

@@ -7,18 +7,17 @@ record and spec give the same document. `apply.py` and `events.py` send them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from hitless_handover.supervisor_model import EncoderRecord, Notice
 from hitless_handover.timeline import Anchor
-from hitless_operator.channel import Channel, Document
+from hitless_operator.channel import Channel, Document, Key
 from hitless_operator.moments import micro_time
 from hitless_operator.template import apply_template
 from hitless_wire.logs import FORMAT_VARIABLE
 from hitless_wire.peers import GRPC_PORT
 from hitless_wire.resources import (
     API_VERSION,
-    KIND,
     EncoderDeploymentSpec,
     encoder_config,
 )
@@ -39,6 +38,26 @@ GRACE_S = 10
 HEALTH_SERVICE = ""
 NOTE_MAX = 1024  # characters; limits of events.k8s.io/v1
 REASON_MAX = 128
+
+
+class Subject(Protocol):
+    """What an Event is about: a channel, or a fleet update."""
+
+    @property
+    def kind(self) -> str:
+        """Of the custom resource."""
+
+    @property
+    def key(self) -> Key:
+        """Its namespace and name."""
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
+
+    @property
+    def body(self) -> Document:
+        """As the API server gave it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +159,7 @@ def owner_of(channel: Channel) -> Document:
     """The garbage collector takes the pods along with the CR; nothing waits for them."""
     return {
         "apiVersion": API_VERSION,
-        "kind": KIND,
+        "kind": channel.kind,
         "name": channel.key.name,
         "uid": channel.uid,
         "controller": True,
@@ -203,22 +222,22 @@ def _mounts(defaults: PodDefaults) -> list[Document]:
     return mounts
 
 
-def event(channel: Channel, notice: Notice, *, instance: str, now_us: int) -> Document:
+def event(subject: Subject, notice: Notice, *, instance: str, now_us: int) -> Document:
     """An events.k8s.io/v1 Event. The same notice at the same microsecond has the same name."""
     regarding: dict[str, Any] = {
         "apiVersion": API_VERSION,
-        "kind": KIND,
-        "namespace": channel.key.namespace,
-        "name": channel.key.name,
-        "uid": channel.uid,
-        "resourceVersion": channel.body["metadata"].get("resourceVersion", ""),
+        "kind": subject.kind,
+        "namespace": subject.key.namespace,
+        "name": subject.key.name,
+        "uid": subject.uid,
+        "resourceVersion": subject.body["metadata"].get("resourceVersion", ""),
     }
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{channel.key.name}.{now_us:x}.{notice.reason.lower()}",
-            "namespace": channel.key.namespace,
+            "name": f"{subject.key.name}.{now_us:x}.{notice.reason.lower()}",
+            "namespace": subject.key.namespace,
         },
         "eventTime": micro_time(now_us),
         "type": "Warning" if notice.warning else "Normal",

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 Schema = dict[str, Any]
 
+INT_OR_STRING = "x-kubernetes-int-or-string"
 _DROPPED = frozenset({"title", "$defs", "additionalProperties", "discriminator"})
 
 
@@ -48,7 +49,7 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
         out["default"] = _without_nulls(out["default"])
         if out["default"] is None:
             del out["default"]
-    if "type" not in out and not out.get("x-kubernetes-int-or-string"):
+    if "type" not in out and INT_OR_STRING not in out:
         raise SchemaError(f"no single type in {dict(node)}: a structural schema needs one")
     return out
 
@@ -63,7 +64,7 @@ def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
         name = out.pop("$ref").rpartition("/")[2]
         return {**_resolve(definitions[name], definitions), **out}
     for key in ("allOf", "anyOf"):
-        if key in out:
+        if key in out and INT_OR_STRING not in out:
             options = [o for o in out.pop(key) if o.get("type") != "null"]
             if len(options) != 1:
                 raise SchemaError(f"{key} of {len(options)} types: choose one")

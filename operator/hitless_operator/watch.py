@@ -1,4 +1,4 @@
-"""kopf's part: it watches channels and encoder pods, and says which channel to look at.
+"""kopf's part: it watches channels, encoder pods and fleet updates, and says what to look at.
 
 Owns kopf's settings, credentials and handlers. The handlers only post a key into the work queue:
 they decide nothing, write nothing and never wait, so that no object's events are held up. kopf gets
@@ -16,9 +16,11 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from hitless_operator.channel import Key
+from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.health import WatchPulse
 from hitless_operator.manifests import CHANNEL_LABEL, MANAGED_BY_LABEL, MANAGER
 from hitless_operator.nodes import Nodes
+from hitless_wire.fleet_resources import FLEET_PLURAL
 from hitless_wire.resources import GROUP, PLURAL, VERSION
 
 WATCH_S = 300  # the server ends a watch after this; shorter than any proxy's patience
@@ -49,15 +51,17 @@ def settings_of_kopf() -> kopf.OperatorSettings:
 
 def registry_of_kopf(
     add: Callable[[Key], None],
+    updates: ActiveUpdates,
     configuration: Configuration,
     pulse: WatchPulse,
+    *,
     called: Called | None = None,
     nodes: Nodes | None = None,
 ) -> kopf.OperatorRegistry:
     """The handlers.
 
-    add: the work queue's. called: told of each request that kopf makes. nodes: None where nodes may
-    not be watched.
+    add: the work queue's, for channels; updates: feeds that of fleet updates. called: told of each
+    request that kopf makes. nodes: None where nodes may not be watched.
     """
     registry = kopf.OperatorRegistry()
 
@@ -67,8 +71,15 @@ def registry_of_kopf(
         return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def channel_changed(*, namespace: str | None, name: str, **_: Any) -> None:
+    async def channel_changed(
+        *, namespace: str | None, name: str, body: kopf.Body, **_: Any
+    ) -> None:
         add(Key(namespace or "", name))
+        updates.channel_changed(dict(body))
+
+    @kopf.on.event(GROUP, VERSION, FLEET_PLURAL, registry=registry)
+    async def update_changed(*, event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        updates.update_changed(dict(body), deleted=event["type"] == "DELETED")
 
     @kopf.on.event(*EncoderPods, labels={MANAGED_BY_LABEL: MANAGER}, registry=registry)
     async def pod_changed(

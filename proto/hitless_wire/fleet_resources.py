@@ -27,6 +27,7 @@ SHARE_PATTERN = r"^(100|[1-9]?[0-9])%$"
 
 SELECT_SOMETHING = "an empty selector would update nothing: give names, types or labels"
 CHANGE_SOMETHING = "nothing would change: give image, configuration or configurationRef"
+PROFILE_CHANGES = "nothing would change of this profile: give maxKbps or crf"
 ONE_CONFIGURATION = "give configuration here or in a ConfigMap (configurationRef), not both"
 VALUES_MATTER = (
     "operators In and NotIn need values, Exists and DoesNotExist take none: change values"
@@ -114,6 +115,12 @@ class ProfileChange(Model):
     crf: Annotated[
         int | None, Field(ge=10, le=45, description="Constant rate factor below the cap.")
     ] = None
+
+    @model_validator(mode="after")
+    def _changes(self) -> ProfileChange:
+        if self.max_kbps is None and self.crf is None:
+            raise ValueError(PROFILE_CHANGES)
+        return self
 
 
 class AudioChange(Model):

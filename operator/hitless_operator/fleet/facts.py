@@ -103,7 +103,7 @@ def _state(body: Document, mark: ChannelMark | None) -> Document:
     live = bool(handover) and handover["phase"] not in HANDOVER_FINAL
     unseen = status.get("observedGeneration", -1) < body["metadata"].get("generation", 0)
     state: Document = {
-        "phase": ChannelPhase(status.get("phase", ChannelPhase.PENDING)),
+        "phase": _phase(status),
         "busy": live or unseen,
     }
     if mark is None:
@@ -116,6 +116,13 @@ def _state(body: Document, mark: ChannelMark | None) -> Document:
         "frames_lost": ours.get("framesLost"),
         "took_us": _took_us(ours),
     }
+
+
+def _phase(status: Document) -> ChannelPhase:
+    try:
+        return ChannelPhase(status.get("phase", ChannelPhase.PENDING))
+    except ValueError:  # of another version: it is not touched
+        return ChannelPhase.PENDING
 
 
 def _digest(body: Document) -> str:

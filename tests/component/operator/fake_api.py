@@ -74,6 +74,15 @@ class FakeApi:
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._note])
+        self.add_routes(app)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    def add_routes(self, app: web.Application) -> None:
+        """What is served."""
         app.router.add_get("/api", _discovered({"versions": ["v1"]}))
         app.router.add_get("/apis", _discovered({"groups": [_GROUP]}))
         app.router.add_get("/api/v1", _discovered({"resources": [_POD, _NAMESPACE, _NODE]}))
@@ -91,11 +100,6 @@ class FakeApi:
         app.router.add_post(BUDGETS, self._create_budget)
         app.router.add_delete(BUDGETS + "/{name}", self._delete_budget)
         app.router.add_post("/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._event)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
 
     async def __aexit__(
         self,
@@ -155,7 +159,7 @@ class FakeApi:
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
 
     async def _get_channel(self, request: web.Request) -> web.Response:
-        return _answer(self.channels.get(request.match_info["name"]))
+        return answer(self.channels.get(request.match_info["name"]))
 
     async def _put_status(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -163,14 +167,14 @@ class FakeApi:
             hook()
         known = self.channels.get(request.match_info["name"])
         if known is None:
-            return _failure(404, "NotFound", "no such channel")
+            return failure(404, "NotFound", "no such channel")
         if body["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"]:
-            return _failure(409, "Conflict", "the object has been modified")
+            return failure(409, "Conflict", "the object has been modified")
         if body.get("status") != known.get("status"):
             known["status"] = body["status"]
             self.touch(known)
             self.writes.append("status")
-        return _answer(known)
+        return answer(known)
 
     async def _list_pods(self, request: web.Request) -> web.Response:
         wanted = dict(w.split("=") for w in request.query["labelSelector"].split(","))
@@ -178,47 +182,47 @@ class FakeApi:
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
 
     async def _get_pod(self, request: web.Request) -> web.Response:
-        return _answer(self.pods.get(request.match_info["name"]))
+        return answer(self.pods.get(request.match_info["name"]))
 
     async def _create_pod(self, request: web.Request) -> web.Response:
         pod = await request.json()
         name = pod["metadata"]["name"]
         if self.reject_pods:
-            return _failure(403, "Forbidden", self.reject_pods)
+            return failure(403, "Forbidden", self.reject_pods)
         if name in self.pods:
-            return _failure(409, "AlreadyExists", f'pods "{name}" already exists')
+            return failure(409, "AlreadyExists", f'pods "{name}" already exists')
         self.version += 1
         pod["metadata"]["uid"] = f"uid-{self.version}"
         pod["status"] = {"phase": "Pending"}
         self.pods[name] = pod
         self.writes.append(f"create {name}")
-        return _answer(pod)
+        return answer(pod)
 
     async def _delete_pod(self, request: web.Request) -> web.Response:
         name, options = request.match_info["name"], json.loads(await request.text())
         pod = self.pods.get(name)
         if pod is None:
-            return _failure(404, "NotFound", "no such pod")
+            return failure(404, "NotFound", "no such pod")
         if options["preconditions"]["uid"] != pod["metadata"]["uid"]:
-            return _failure(409, "Conflict", "the UID in the precondition does not match")
+            return failure(409, "Conflict", "the UID in the precondition does not match")
         del self.pods[name]
         self.writes.append(f"delete {name}")
-        return _answer(pod)
+        return answer(pod)
 
     async def _create_budget(self, request: web.Request) -> web.Response:
         budget = await request.json()
         name = budget["metadata"]["name"]
         if name in self.budgets:
-            return _failure(409, "AlreadyExists", f'"{name}" already exists')
+            return failure(409, "AlreadyExists", f'"{name}" already exists')
         self.budgets[name] = budget
-        return _answer(budget)
+        return answer(budget)
 
     async def _delete_budget(self, request: web.Request) -> web.Response:
-        return _answer(self.budgets.pop(request.match_info["name"], None))
+        return answer(self.budgets.pop(request.match_info["name"], None))
 
     async def _event(self, request: web.Request) -> web.Response:
         self.events.append(await request.json())
-        return _answer(self.events[-1])
+        return answer(self.events[-1])
 
 
 def _discovered(document: Document) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -228,12 +232,14 @@ def _discovered(document: Document) -> Callable[[web.Request], Awaitable[web.Res
     return answer
 
 
-def _answer(document: Document | None) -> web.Response:
+def answer(document: Document | None) -> web.Response:
+    """The document, or 404."""
     if document is None:
-        return _failure(404, "NotFound", "nothing of that name")
+        return failure(404, "NotFound", "nothing of that name")
     return web.json_response(copy.deepcopy(document))
 
 
-def _failure(code: int, reason: str, message: str) -> web.Response:
+def failure(code: int, reason: str, message: str) -> web.Response:
+    """A metav1.Status."""
     status = {"kind": "Status", "code": code, "reason": reason, "message": message}
     return web.json_response(status, status=code)

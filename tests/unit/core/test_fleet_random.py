@@ -32,6 +32,7 @@ FATES = (
     "fine", "fine", "fine", "fine", "slow", "refused", "loses", "falls back", "stuck",
     "rejected", "owned", "held", "paused", "off air", "current", "reverted", "unselected",
 )  # fmt: skip
+UNTOUCHABLE = ("unselected", "owned", "held", "paused", "current", "off air", "rejected")
 RESTS = (*UPDATE_FINAL, UpdatePhase.PAUSED)
 
 
@@ -121,10 +122,7 @@ class Fleet:
             rolls_back=draw.random() < 0.5,
             deadline_us=DEADLINE_US,
         )
-        unselected = [name for name, c in self.channels.items() if c.fate == "unselected"]
-        self.hands_off = {n for n in unselected} | {
-            n for n, c in self.channels.items() if c.fate in ("owned", "held", "paused", "current")
-        }
+        self.hands_off = {n for n, c in self.channels.items() if c.fate in UNTOUCHABLE}
 
     def share(self) -> Share:
         if self.random.random() < 0.5:

@@ -11,7 +11,9 @@ import yaml
 from pydantic import BaseModel, Field
 
 from hitless_operator import crd
+from hitless_operator.fleet import crd as fleet_crd
 from hitless_operator.schema import SchemaError, structural
+from hitless_wire.fleet_resources import EncoderUpdateSpec
 from hitless_wire.resources import EncoderDeploymentSpec
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,17 +24,25 @@ ALLOWED = {
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "minItems",
     "maxItems", "items", "properties", "required", "nullable", "x-kubernetes-validations",
     "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "additionalProperties",
-    "maxProperties", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields",
+    "maxProperties", "x-kubernetes-preserve-unknown-fields",
 }  # fmt: skip
 
 
-def version() -> dict[str, Any]:
-    found: dict[str, Any] = crd.document()["spec"]["versions"][0]
+INT_OR_STRING = {
+    "x-kubernetes-int-or-string", "anyOf", "minimum", "pattern", "maxLength", "description",
+    "default",
+}  # fmt: skip
+RESOURCES = {"encoderdeployments": crd.document(), "encoderupdates": fleet_crd.document()}
+both = pytest.mark.parametrize("plural", RESOURCES)
+
+
+def version(plural: str = "encoderdeployments") -> dict[str, Any]:
+    found: dict[str, Any] = RESOURCES[plural]["spec"]["versions"][0]
     return found
 
 
-def root() -> dict[str, Any]:
-    found: dict[str, Any] = version()["schema"]["openAPIV3Schema"]
+def root(plural: str = "encoderdeployments") -> dict[str, Any]:
+    found: dict[str, Any] = version(plural)["schema"]["openAPIV3Schema"]
     return found
 
 
@@ -46,23 +56,29 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
         yield from nodes(schema["additionalProperties"], f"{path}{{}}")
 
 
-def test_every_node_is_structural() -> None:
-    for path, node in nodes(root()):
+@both
+def test_every_node_is_structural(plural: str) -> None:
+    for path, node in nodes(root(plural)):
+        if "x-kubernetes-int-or-string" in node:
+            assert set(node) <= INT_OR_STRING, path
+            continue
         assert set(node) <= ALLOWED, path
-        assert isinstance(node.get("type"), str) or node["x-kubernetes-int-or-string"], path
+        assert isinstance(node["type"], str), path
         assert set(node.get("required", [])) <= set(node.get("properties", {})), path
 
 
-def test_list_map_keys_are_required_or_defaulted() -> None:
-    for path, node in nodes(root()):
+@both
+def test_list_map_keys_are_required_or_defaulted(plural: str) -> None:
+    for path, node in nodes(root(plural)):
         for key in node.get("x-kubernetes-list-map-keys", []):
             item = node["items"]
             assert key in item.get("required", []) or "default" in item["properties"][key], path
 
 
-def test_every_rule_says_what_to_do() -> None:
-    rules = [r for _, n in nodes(root()) for r in n.get("x-kubernetes-validations", [])]
-    assert len(rules) == 13
+@pytest.mark.parametrize(("plural", "count"), [("encoderdeployments", 13), ("encoderupdates", 8)])
+def test_every_rule_says_what_to_do(plural: str, count: int) -> None:
+    rules = [r for _, n in nodes(root(plural)) for r in n.get("x-kubernetes-validations", [])]
+    assert len(rules) == count
     assert all(len(rule["message"]) > 30 and "\n" not in rule["message"] for rule in rules)
 
 
@@ -90,13 +106,15 @@ def fill(schema: dict[str, Any], value: Any) -> Any:
     return value
 
 
-def test_no_default_holds_null() -> None:
-    for path, node in nodes(root()):
+@both
+def test_no_default_holds_null(plural: str) -> None:
+    for path, node in nodes(root(plural)):
         assert "null" not in yaml.safe_dump(node.get("default", "")), path
 
 
-def test_the_status_has_one_default_so_that_no_status_is_not_ready() -> None:
-    status = root()["properties"]["status"]
+@both
+def test_the_status_has_one_default_so_that_no_status_is_not_ready(plural: str) -> None:
+    status = root(plural)["properties"]["status"]
     assert status["default"] == {"observedGeneration": -1}
     assert [p for p, n in nodes(status) if "default" in n] == [""]
 
@@ -110,16 +128,29 @@ def test_names_and_columns() -> None:
     assert set(columns.values()) <= known
 
 
-def test_the_committed_copies_are_fresh() -> None:
-    committed = ROOT / "crds" / "encoderdeployments.hitless.video.yaml"
-    template = ROOT / "charts" / "hitless" / "templates" / "crd-encoderdeployments.yaml"
-    assert committed.read_text() == crd.as_yaml(), "run hack/crds"
-    assert template.read_text() == crd.as_chart_template(), "run hack/crds"
-    assert yaml.safe_load(crd.as_yaml()) == crd.document()
+def test_names_and_columns_of_updates() -> None:
+    names = RESOURCES["encoderupdates"]["spec"]["names"]
+    assert (names["shortNames"], names["categories"]) == (["encu"], ["hitless"])
+    shown = version("encoderupdates")["additionalPrinterColumns"]
+    always = [c["name"] for c in shown if "priority" not in c]
+    assert always == ["Phase", "Updated", "Failed", "Total", "Age"]
+    known = {path for path, _ in nodes(root("encoderupdates"))} | {".metadata.creationTimestamp"}
+    assert {c["jsonPath"] for c in shown} <= known
 
 
-def test_the_chart_s_copy_is_kept_and_holds_no_other_template() -> None:
-    text = crd.as_chart_template()
+@both
+def test_the_committed_copies_are_fresh(plural: str) -> None:
+    made = RESOURCES[plural]
+    committed = ROOT / "crds" / f"{plural}.hitless.video.yaml"
+    template = ROOT / "charts" / "hitless" / "templates" / f"crd-{plural}.yaml"
+    assert committed.read_text() == crd.as_yaml(made), "run hack/crds"
+    assert template.read_text() == crd.as_chart_template(made), "run hack/crds"
+    assert yaml.safe_load(crd.as_yaml(made)) == made
+
+
+@both
+def test_the_chart_s_copy_is_kept_and_holds_no_other_template(plural: str) -> None:
+    text = crd.as_chart_template(RESOURCES[plural])
     assert text.startswith("{{- if .Values.crds.enabled }}\n")
     assert text.count("{{") == 2
     assert "helm.sh/resource-policy: keep" in text
@@ -155,7 +186,9 @@ def test_a_choice_of_types_is_refused() -> None:
         structural(Odd)
 
 
-def test_the_example_is_valid() -> None:
+def test_the_examples_are_valid() -> None:
     example = yaml.safe_load((ROOT / "examples" / "first-channel.yaml").read_text())
     spec = EncoderDeploymentSpec.model_validate(example["spec"])
+    update = yaml.safe_load((ROOT / "examples" / "fleet-update.yaml").read_text())
+    assert EncoderUpdateSpec.model_validate(update["spec"]).canary.steps
     assert [(p.width, p.height) for p in spec.profiles] == [(640, 360), (426, 240)]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from tests.unit.operator import samples
 
 from hitless_operator.channel import Key, StatusUnreadable, channel_of
+from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.health import (
     LOOK_S_MAX,
     SILENCE_S_MAX,
@@ -141,9 +142,10 @@ async def test_credentials_are_fresh_for_each_request_and_watches_beat() -> None
 def test_handlers_are_registered_in_a_registry_of_our_own() -> None:
     added: list[Key] = []
     pulse = WatchPulse(2, lambda: 0.0)
-    registry = registry_of_kopf(added.append, Configuration(host="http://x"), pulse)
+    updates = ActiveUpdates(add=added.append, add_in=lambda key, _: added.append(key))
+    registry = registry_of_kopf(added.append, updates, Configuration(host="http://x"), pulse)
     handlers = registry._watching.get_all_handlers()
-    assert len(handlers) == 2
+    assert len(handlers) == 3
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
 

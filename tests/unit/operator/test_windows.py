@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +29,8 @@ def told(found: Opening) -> tuple[bool, str | None]:
     at_us = found.next_change_us
     if at_us is None:
         return found.open, None
-    return found.open, (datetime(1970, 1, 1) + timedelta(microseconds=at_us)).isoformat()
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
+    return found.open, at.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def test_no_schedule_is_always_open() -> None:
