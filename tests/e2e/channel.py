@@ -29,12 +29,12 @@ SMALL_LADDER = [
 ]
 
 
-def manifest(image: str, **spec: Any) -> dict[str, Any]:
+def manifest(image: str, name: str = CHANNEL, **spec: Any) -> dict[str, Any]:
     """An EncoderDeployment with a small ladder, so that two encoders fit a small machine."""
     return {
         "apiVersion": "hitless.video/v1alpha1",
         "kind": "EncoderDeployment",
-        "metadata": {"name": CHANNEL},
+        "metadata": {"name": name},
         "spec": {
             "image": image,
             "source": {"url": "testpattern:"},
@@ -47,28 +47,33 @@ def manifest(image: str, **spec: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """The one channel of a test's namespace."""
+    """A channel of a test's namespace, the only one unless it has another name."""
 
     lab: Lab
     namespace: str
+    name: str = CHANNEL
 
     def apply(self, image: str, **spec: Any) -> None:
-        self.kubectl("apply", "-f", "-", text=json.dumps(manifest(image, **spec)))
+        self.kubectl("apply", "-f", "-", text=json.dumps(manifest(image, self.name, **spec)))
 
     def set_image(self, image: str) -> None:
         self.patch({"image": image})
 
     def patch(self, spec: dict[str, Any]) -> None:
         body = json.dumps({"spec": spec})
-        self.kubectl("patch", "encd", CHANNEL, "--type", "merge", "-p", body)
+        self.kubectl("patch", "encd", self.name, "--type", "merge", "-p", body)
 
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         return self.lab.kubectl("-n", self.namespace, *arguments, text=text)
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.lab.get("-n", self.namespace, "encd", CHANNEL)
+        found: dict[str, Any] = self.lab.get("-n", self.namespace, "encd", self.name)
         status: dict[str, Any] = found.get("status", {})
         return status
+
+    def spec(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.lab.get("-n", self.namespace, "encd", self.name)["spec"]
+        return found
 
     def handover(self) -> dict[str, Any]:
         found: dict[str, Any] = self.status().get("handover") or {}
@@ -86,7 +91,7 @@ class Channel:
 
     def report(self) -> dict[str, Any]:
         """What the origin did with the channel."""
-        url = f"{self.lab.origin_url()}/api/v1/channels/{self.namespace}/{CHANNEL}"
+        url = f"{self.lab.origin_url()}/api/v1/channels/{self.namespace}/{self.name}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
