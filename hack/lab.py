@@ -156,10 +156,17 @@ class Lab:
         }
         self.kubectl("apply", "-f", "-", text=json.dumps(manifest))
 
-    def install(self, *, deadline_percent: int = 150, on: dict[str, str] | None = None) -> None:
+    def install(
+        self,
+        *,
+        deadline_percent: int = 150,
+        encoder_cpu: str = "200m",
+        on: dict[str, str] | None = None,
+    ) -> None:
         """The chart, with the origin on a node port.
 
-        deadline_percent: of its fallback. on: labels of the nodes for operator and origin.
+        deadline_percent: of its fallback. encoder_cpu: what every encoder pod asks of its node. on:
+        labels of the nodes for operator and origin.
         """
         self.namespace(SYSTEM_NAMESPACE)
         chosen = json.dumps(on or {})
@@ -182,6 +189,8 @@ class Lab:
             f"operator.nodeSelector={chosen}",
             "--set-json",
             f"origin.nodeSelector={chosen}",
+            "--set",
+            f"encoder.cpuRequest={encoder_cpu}",
             "--wait",
             "--timeout",
             "180s",

@@ -13,6 +13,7 @@ from hack.lab import Lab, images
 from tests.e2e.channel import Channel, make_media
 
 CLUSTER_NAME = "e2e"
+ENCODER_CPU = "20m"  # eight small channels and their successors fit a node of two cores
 SLOW_MACHINE_PERCENT = 500  # a slow encoder is no dead encoder: speed is not judged here
 
 
@@ -30,7 +31,7 @@ def lab() -> Iterator[Lab]:
     lab = Lab.up(CLUSTER_NAME, kind=os.environ.get("CLUSTER") or "auto")
     try:
         lab.load(*archives.values())
-        lab.install(deadline_percent=SLOW_MACHINE_PERCENT)
+        lab.install(deadline_percent=SLOW_MACHINE_PERCENT, encoder_cpu=ENCODER_CPU)
         yield lab
     finally:
         if not os.environ.get("HITLESS_E2E_KEEP"):

@@ -35,7 +35,6 @@ def fleet(channel: Channel) -> list[Channel]:
         member.apply(
             f"{ENCODER}:v1",
             profiles=TINY_LADDER,
-            audio=[],
             timeline={"frameRate": "15", "segmentFrames": 30},
             handover={
                 "holdSegments": 1,
