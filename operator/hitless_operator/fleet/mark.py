@@ -7,9 +7,9 @@ over: it is one for each channel, the next update's takes its place.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from hitless_operator.fleet.fields import Fields
 from hitless_operator.moments import from_time
@@ -28,8 +28,8 @@ class ChannelMark(StatusModel):
     name: str
     change: str
     rolled_back: bool = False
-    set: Annotated[Fields, Field(default_factory=dict)]
-    earlier: Annotated[Fields, Field(default_factory=dict)]
+    set: Fields
+    earlier: Fields
     at: Moment
     term: int = 0
 
