@@ -17,6 +17,16 @@ def micro_time(at_us: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def maybe_time(at_us: int | None) -> str | None:
+    """`micro_time` of what may be missing."""
+    return None if at_us is None else micro_time(at_us)
+
+
+def maybe_us(text: str | None) -> int | None:
+    """`from_time` of what may be missing. Raises ValueError."""
+    return None if text is None else from_time(text)
+
+
 def second_time(at_us: int) -> str:
     """2026-11-22T22:40:51Z from microseconds since 1970."""
     return (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -16,7 +16,7 @@ from hitless_handover.supervisor_model import (
     Problem,
 )
 from hitless_handover.timeline import Timeline
-from hitless_operator.moments import from_time, micro_time
+from hitless_operator.moments import from_time, maybe_time, maybe_us, micro_time
 from hitless_operator.status_model import (
     Condition,
     ConfirmationsStatus,
@@ -117,7 +117,7 @@ def _encoder_status(encoder: EncoderRecord) -> EncoderStatus:
         term=encoder.term,
         uid=encoder.uid or None,
         container_id=encoder.process or None,
-        since=_maybe_time(encoder.since_us),
+        since=maybe_time(encoder.since_us),
     )
 
 
@@ -129,7 +129,7 @@ def _encoder_record(status: EncoderStatus) -> EncoderRecord:
         term=status.term,
         uid=status.uid or "",
         process=status.container_id or "",
-        since_us=_maybe_us(status.since),
+        since_us=maybe_us(status.since),
     )
 
 
@@ -152,8 +152,8 @@ def _handover_status(update: HandoverRecord, events: _Events) -> HandoverStatus:
         frames_repeated=None if said is None else 0,
         started_at=micro_time(update.started_us),
         phase_since=micro_time(update.phase_since_us),
-        begun_at=_maybe_time(update.begun_us),
-        finished_at=_maybe_time(update.finished_us),
+        begun_at=maybe_time(update.begun_us),
+        finished_at=maybe_time(update.finished_us),
         reason=update.reason or None,
         message=update.message or None,
     )
@@ -170,7 +170,7 @@ def _handover_record(status: HandoverStatus) -> HandoverRecord:
         successor=_encoder_record(status.to),
         started_us=from_time(status.started_at),
         phase_since_us=from_time(status.phase_since),
-        begun_us=_maybe_us(status.begun_at),
+        begun_us=maybe_us(status.begun_at),
         frame=None if status.event is None else status.event.frame,
         segment=None if status.event is None else status.event.segment,
         incumbent_confirmation=_confirmation(said.incumbent),
@@ -178,7 +178,7 @@ def _handover_record(status: HandoverStatus) -> HandoverRecord:
         origin_confirmation=_confirmation(said.origin),
         reason=status.reason or "",
         message=status.message or "",
-        finished_us=_maybe_us(status.finished_at),
+        finished_us=maybe_us(status.finished_at),
     )
 
 
@@ -220,11 +220,3 @@ def _problem_status(problem: Problem | None) -> ProblemStatus | None:
     if problem is None:
         return None
     return ProblemStatus(reason=problem.reason, message=problem.message)
-
-
-def _maybe_time(at_us: int | None) -> str | None:
-    return None if at_us is None else micro_time(at_us)
-
-
-def _maybe_us(text: str | None) -> int | None:
-    return None if text is None else from_time(text)

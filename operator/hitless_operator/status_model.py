@@ -125,6 +125,17 @@ class Condition(StatusModel):
     message: Annotated[str, Field(max_length=32768)]
 
 
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        }
+    ),
+]
+
+
 class EncoderDeploymentStatus(StatusModel):
     """Written by the operator only; all that it must remember is in here."""
 
@@ -158,12 +169,4 @@ class EncoderDeploymentStatus(StatusModel):
             "spec has asked for something else."
         ),
     ] = None
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-            }
-        ),
-    ] = ()
+    conditions: Conditions = ()

@@ -39,7 +39,7 @@ def fleet(channel: Channel) -> list[Channel]:
             handover={
                 "holdSegments": 1,
                 "verify": {"segments": 1},
-                "deadlines": {"startSeconds": 45, "negotiateSeconds": 180, "confirmSeconds": 120},
+                "deadlines": {"startSeconds": 600, "negotiateSeconds": 300, "confirmSeconds": 300},
             },
         )
     for member in channels:
@@ -55,6 +55,7 @@ def order(channel: Channel, **spec: Any) -> None:
         "spec": {
             "selector": {"types": ["live"]},
             "concurrency": 2,
+            "progressDeadlineSeconds": 1800,
             "canary": {"steps": [{"channels": 1, "bakeSeconds": 10}]},
             "onFailure": "Rollback",
             **spec,
@@ -85,6 +86,7 @@ def test_a_fleet_with_a_bad_and_a_good_version(channel: Channel) -> None:
     channels = fleet(channel)
     before = on_air(channels)
     with watched(channels) as probes:
+        channels[0].patch({"handover": {"deadlines": {"startSeconds": 20}}})
         order(channel, change={"image": NOWHERE})
         bad = ended(channel, deadline_s=300)
         assert bad["phase"] == "RolledBack", bad
@@ -93,6 +95,7 @@ def test_a_fleet_with_a_bad_and_a_good_version(channel: Channel) -> None:
         asked = [member.spec()["image"] for member in channels]
         assert asked == [f"{ENCODER}:v1"] * COUNT
 
+        channels[0].patch({"handover": {"deadlines": {"startSeconds": 600}}})
         order(channel, change={"image": f"{ENCODER}:v2"})
         good = ended(channel, deadline_s=900)
         assert good["phase"] == "Completed", good

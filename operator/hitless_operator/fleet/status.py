@@ -34,7 +34,7 @@ from hitless_operator.fleet.status_model import (
     OutcomeStatus,
     RefusalStatus,
 )
-from hitless_operator.moments import from_time, micro_time, second_time
+from hitless_operator.moments import maybe_time, maybe_us, second_time
 
 PROGRESSING = "Progressing"
 OWN_TYPES = (READY, RECONCILING, STALLED, PROGRESSING)
@@ -64,13 +64,13 @@ def record_of(status: EncoderUpdateStatus) -> FleetRecord:
         observed_generation=status.observed_generation,
         change=status.change or "",
         stops_passed=status.current_step,
-        bake_since_us=_maybe_us(status.bake_since),
+        bake_since_us=maybe_us(status.bake_since),
         admitted=status.admitted,
         refusals=tuple(
             Refusal(name=r.name, reason=r.reason, message=r.message) for r in status.refusals
         ),
-        started_us=_maybe_us(status.started_at),
-        finished_us=_maybe_us(status.finished_at),
+        started_us=maybe_us(status.started_at),
+        finished_us=maybe_us(status.finished_at),
         reason=status.reason or "",
         message=status.message or "",
     )
@@ -96,10 +96,10 @@ def status_of(
         rolled_back=counts.rolled_back,
         pending=counts.pending,
         current_step=record.stops_passed,
-        bake_since=_maybe_time(record.bake_since_us),
+        bake_since=maybe_time(record.bake_since_us),
         eta=previous.eta if same else _eta(decision.eta_us),
-        started_at=_maybe_time(record.started_us),
-        finished_at=_maybe_time(record.finished_us),
+        started_at=maybe_time(record.started_us),
+        finished_at=maybe_time(record.finished_us),
         admitted=record.admitted,
         refusals=_refusals(record),
         outcomes=_outcomes(decision.results),
@@ -191,11 +191,3 @@ def _counts(status: EncoderUpdateStatus) -> Counts:
 
 def _eta(at_us: int | None) -> str | None:
     return None if at_us is None else second_time(at_us)
-
-
-def _maybe_time(at_us: int | None) -> str | None:
-    return None if at_us is None else micro_time(at_us)
-
-
-def _maybe_us(text: str | None) -> int | None:
-    return None if text is None else from_time(text)

@@ -16,7 +16,7 @@ from hitless_handover.fleet_model import (
     Outcome,
     UpdatePhase,
 )
-from hitless_operator.status_model import Condition, Moment, StatusModel
+from hitless_operator.status_model import Conditions, Moment, StatusModel
 
 OUTCOMES_MAX = 100
 
@@ -86,12 +86,4 @@ class EncoderUpdateStatus(StatusModel):
             "The counts are exact also where this list is cut.",
         ),
     ] = ()
-    conditions: Annotated[
-        tuple[Condition, ...],
-        Field(
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-            }
-        ),
-    ] = ()
+    conditions: Conditions = ()
