@@ -13,7 +13,7 @@ from hack.lab import Lab, images
 from tests.e2e.channel import Channel, make_media
 
 CLUSTER_NAME = "e2e"
-ENCODER_CPU = "20m"  # eight small channels and their successors fit a node of two cores
+ENCODER_CPU = "150m"  # eight small channels and two successors fit a node of two cores
 SLOW_MACHINE_PERCENT = 500  # a slow encoder is no dead encoder: speed is not judged here
 
 
