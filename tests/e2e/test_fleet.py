@@ -77,6 +77,14 @@ def ended(channel: Channel, deadline_s: int) -> dict[str, Any]:
     return until(f"{channel.namespace} {UPDATE} over", look, deadline_s=deadline_s)
 
 
+def told(channel: Channel, status: dict[str, Any]) -> str:
+    """What the update says of its end, and its Events."""
+    events = channel.kubectl(
+        "get", "events", "-o", "jsonpath={range .items[*]}{.message}{'\\n'}{end}"
+    )
+    return f"{status['message']} {status['outcomes']}\n{events}"
+
+
 def on_air(channels: list[Channel]) -> list[tuple[str, str]]:
     rows = [member.status()["active"] for member in channels]
     return [(row["pod"], row["image"]) for row in rows]
@@ -89,7 +97,7 @@ def test_a_fleet_with_a_bad_and_a_good_version(channel: Channel) -> None:
         channels[0].patch({"handover": {"deadlines": {"startSeconds": 20}}})
         order(channel, change={"image": NOWHERE})
         bad = ended(channel, deadline_s=300)
-        assert bad["phase"] == "RolledBack", bad
+        assert bad["phase"] == "RolledBack", bad["message"]
         assert (bad["rolledBack"], bad["pending"], bad["total"]) == (1, COUNT - 1, COUNT)
         assert on_air(channels) == before
         asked = [member.spec()["image"] for member in channels]
@@ -98,7 +106,7 @@ def test_a_fleet_with_a_bad_and_a_good_version(channel: Channel) -> None:
         channels[0].patch({"handover": {"deadlines": {"startSeconds": 600}}})
         order(channel, change={"image": f"{ENCODER}:v2"})
         good = ended(channel, deadline_s=900)
-        assert good["phase"] == "Completed", good
+        assert good["phase"] == "Completed", told(channel, good)
         assert (good["updated"], good["failed"], good["currentStep"]) == (COUNT, 0, 1)
         channel.kubectl("wait", "encu", UPDATE, "--for=condition=Ready", "--timeout=10s")
         reports = [probe.end() for probe in probes]
