@@ -345,7 +345,7 @@ def _roll_back(look: _Look) -> FleetDecision:
 def _to_restore(look: _Look, result: ChannelResult) -> bool:
     """It holds what this update wrote, and nothing stands in the way."""
     mark = look.channels[result.name].mark
-    if mark is None or mark.rolled_back or not mark.intact:
+    if mark is None or mark.rolled_back or not mark.restorable:
         return False
     if result.outcome is Outcome.CONFLICT:
         return False

@@ -98,14 +98,15 @@ class FleetDesired:
 class Mark:
     """What this update left on a channel. change: digest of the change that was written.
 
-    rolled_back: the earlier values were written since. intact: the channel still asks for what this
-    update wrote. at_us: when that was.
+    rolled_back: the earlier values were written since. intact: the channel still asks for all that
+    this update wrote; restorable: for some of it. at_us: when it was written.
     """
 
     change: str
     rolled_back: bool
     intact: bool
     at_us: int
+    restorable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,7 +147,7 @@ def _on_the_way_back(
         if now_us >= mark.at_us + desired.deadline_us:
             return _result(seen, Outcome.FAILED, "Overdue", f"not back yet: it is {seen.phase}")
         return _result(seen, Outcome.IN_PROGRESS, str(UpdatePhase.ROLLING_BACK))
-    if not mark.intact:
+    if not mark.restorable:
         message = "somebody else has changed it again; it is left as it is"
         return _result(seen, Outcome.FAILED, "Reverted", message)
     if (refusal := refusal_of(record, seen.name)) is not None:

@@ -86,8 +86,9 @@ def _mark(mark: ChannelMark, held: Fields) -> Mark:
     return Mark(
         change=mark.change,
         rolled_back=mark.rolled_back,
-        intact=mark.set.items() <= held.items() if not mark.rolled_back else True,
+        intact=mark.rolled_back or mark.set.items() <= held.items(),
         at_us=mark.at_us,
+        restorable=bool(restored(mark, held)),
     )
 
 

@@ -43,7 +43,9 @@ from hitless_wire.resources import EncoderDeploymentSpec
 Document = dict[str, Any]
 CONFIG_MAP_RETRY_S = 30.0  # ConfigMaps are not watched
 AFTER_WRITES_S = 5.0  # should the watch not tell of them
-ORIGIN_CALLS_MAX = 8
+WRITES_S_MAX = 60.0  # of one look; the rest is for the next
+ORIGIN_CALLS_MAX = 16
+ORIGIN_S_MAX = 60.0  # for all origins' answers in one look
 _log = logging.getLogger(__name__)
 
 
@@ -141,8 +143,11 @@ class FleetReconciler:
         stored = await self._writer.store(update, status, fence=bool(decision.writes))
         self._announcer.announce(stored, decision.notices, now_us)
         record = decision.record
+        end_s = _loop_s() + WRITES_S_MAX
         try:
             for write in decision.writes:
+                if _loop_s() > end_s:
+                    break
                 key = Key(update.key.namespace, write.name)
                 record = await self._writer.write(
                     key, order=order, desired=desired, record=record, write=write, now_us=now_us
@@ -178,23 +183,27 @@ class FleetReconciler:
             found[seen.name] = seen
             if bakes and seen.mark is not None and seen.on_target:
                 asked.append(body)
-        counts = await asyncio.gather(*(self._fallbacks(body) for body in asked))
+        end_s = _loop_s() + ORIGIN_S_MAX
+        counts = await asyncio.gather(*(self._fallbacks(body, end_s) for body in asked))
         for body, count in zip(asked, counts, strict=True):
             name = body["metadata"]["name"]
             found[name] = replace(found[name], fallbacks=count)
         missing = (name for name in order.selector.names if name not in found)
         return [*found.values(), *(ChannelSeen(name=name, exists=False) for name in missing)]
 
-    async def _fallbacks(self, body: Document) -> int | None:
+    async def _fallbacks(self, body: Document, end_s: float) -> int | None:
         """Times that the origin fell back since the handover; None when it does not say.
 
-        0 where the channel pushes to somebody else's origin: there is nobody to ask.
+        end_s: no call is begun after this time of the loop. 0 where the channel pushes to somebody
+        else's origin: there is nobody to ask.
         """
         url = self._origin.asked_for(EncoderDeploymentSpec.model_validate(body["spec"]))
         if url is None:
             return 0
         metadata, since = body["metadata"], arrival_segment(body)
         async with self._origin_calls:
+            if _loop_s() > end_s:
+                return None
             report = await self._peers.origin_report(url, metadata["namespace"], metadata["name"])
         if report is None or since is None:
             return None
@@ -223,6 +232,10 @@ def configuration_in(config_map: Document, ref: ConfigurationRef) -> Configurati
         raise ChangeInvalid(f"{where}: not YAML: {error}") from error
     except ValidationError as error:
         raise ChangeInvalid(f"{where}: {readable(error)}") from error
+
+
+def _loop_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _unfinished(bodies: list[Document], own_uid: str) -> dict[str, str]:

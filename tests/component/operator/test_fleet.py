@@ -356,6 +356,20 @@ async def test_someone_else_s_change_is_not_fought() -> None:
         assert now.images() == {"ch1": V3, "ch2": V1}
 
 
+async def test_a_roll_back_restores_just_what_is_still_as_this_update_left_it() -> None:
+    async with fleet(1) as now:
+        ladder = {"profiles": [{"name": "high", "crf": 20}]}
+        now.api.order(update_spec(change={"image": V2, "configuration": ladder}))
+        await now.run_to_the_end()
+        spec = now.api.channels["ch1"]["spec"]
+        now.api.apply("ch1", {**spec, "image": V3})
+        await now.run(10)
+        now.api.order(update_spec(change={"image": V2, "configuration": ladder}, rollback=True))
+        await now.run_until("RolledBack")
+        spec = now.api.channels["ch1"]["spec"]
+        assert (spec["image"], spec["profiles"][0]["crf"]) == (V3, 24)
+
+
 async def test_a_decision_is_dropped_when_someone_has_written_since() -> None:
     async with fleet(2) as now:
         body = now.api.order(update_spec())

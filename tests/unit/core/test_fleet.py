@@ -54,6 +54,7 @@ def marked(name: str = "a", **more: Any) -> ChannelSeen:
         rolled_back=more.pop("rolled_back", False),
         intact=more.pop("intact", True),
         at_us=more.pop("at_us", NOW_US),
+        restorable=more.pop("restorable", True),
     )
     return seen(name, mark=mark, matches=True, **more)
 
@@ -115,7 +116,7 @@ def test_what_became_of_a_channel(channel: ChannelSeen, outcome: Outcome, reason
         (marked(rolled_back=True), Outcome.ROLLED_BACK, ""),
         (marked(rolled_back=True, on_target=False, refusal=REFUSED), Outcome.ROLLED_BACK, ""),
         (moving(rolled_back=True, at_us=NOW_US - DEADLINE_US), Outcome.FAILED, "Overdue"),
-        (marked(intact=False), Outcome.FAILED, "Reverted"),
+        (marked(intact=False, restorable=False), Outcome.FAILED, "Reverted"),
         (marked(earlier_owner="flux"), Outcome.CONFLICT, "FieldOwned"),
         (marked(holder="other"), Outcome.CONFLICT, "AnotherUpdate"),
     ],
@@ -300,7 +301,11 @@ def test_rolling_back_restores_those_under_way_at_once_and_others_in_turn() -> N
     ("channels", "phase", "reason"),
     [
         ([marked(rolled_back=True), *fresh(1)], UpdatePhase.ROLLED_BACK, "FailureBudget"),
-        ([marked(intact=False)], UpdatePhase.ROLLED_BACK, "FailureBudget"),
+        (
+            [marked(intact=False, restorable=False)],
+            UpdatePhase.ROLLED_BACK,
+            "FailureBudget",
+        ),
         ([marked(earlier_owner="flux")], UpdatePhase.FAILED, "RollbackIncomplete"),
         (
             [moving(rolled_back=True, at_us=NOW_US - DEADLINE_US)],

@@ -66,7 +66,7 @@ class SimChannel:
             self.on_air = self.asks
         if self.fate == "reverted" and self.mark is not None and not self.mark.rolled_back:
             self.asks, self.on_air = "other", "other"
-            self.mark = replace(self.mark, intact=False)
+            self.mark = replace(self.mark, intact=False, restorable=False)
 
     def seen(self, name: str, change: str) -> ChannelSeen:
         refusal = Problem(reason="ImagePullFailed", message="no such image")
