@@ -12,6 +12,7 @@ from typing import Any
 
 from hitless_handover.fleet import FAILURE_BUDGET
 from hitless_handover.fleet_model import (
+    UPDATE_FINAL,
     ChannelResult,
     Counts,
     FleetDecision,
@@ -118,7 +119,11 @@ def with_record(status: EncoderUpdateStatus, record: FleetRecord) -> EncoderUpda
 def invalid_status(
     previous: EncoderUpdateStatus, why: str, generation: int, now_us: int
 ) -> EncoderUpdateStatus:
-    """The update can't be read: it stays where it is, and says so."""
+    """The update can't be read: it stays where it is, and says so.
+
+    One that was over is not counted as seen: it would be left alone then, also when mended.
+    """
+    over = previous.phase in UPDATE_FINAL
     found = (
         Finding(type=READY, holds=False, reason=INVALID_SPEC, message=why),
         Finding(type=STALLED, holds=True, reason=INVALID_SPEC, message=why),
@@ -126,7 +131,7 @@ def invalid_status(
     )
     return previous.model_copy(
         update={
-            "observed_generation": generation,
+            "observed_generation": previous.observed_generation if over else generation,
             "conditions": written(found, OWN_TYPES, previous.conditions, generation, now_us),
         }
     )

@@ -48,11 +48,6 @@ class FleetUpdate:
         """What a person annotated; empty for nothing."""
         return approval_of(self.body)
 
-    @property
-    def settled(self) -> bool:
-        """It is over, and nobody has edited it since."""
-        return is_settled(self.body)
-
 
 def approval_of(body: Document) -> str:
     """The value of the approving annotation."""

@@ -55,12 +55,6 @@ def opening(schedule: Schedule, now_us: int) -> Opening:
     return Opening(open=is_open, next_change_us=_us(min(limits)) if limits else None)
 
 
-def check(schedule: Schedule) -> None:
-    """Raises WindowInvalid when a window can't be used."""
-    for window in schedule.windows:
-        next(_starts(window, _EPOCH))
-
-
 def _windows(windows: tuple[Window, ...], now: datetime) -> tuple[bool, datetime | None]:
     """Whether one of them is open, and the next time at which that may change."""
     if not windows:

@@ -168,6 +168,22 @@ async def test_a_config_map_that_can_t_be_read(data: dict[str, str], says: str) 
         assert now.api.applied == []
 
 
+async def test_a_completed_update_waits_for_the_config_map_of_its_next_change() -> None:
+    async with fleet(1) as now:
+        now.api.order(update_spec())
+        await now.run_to_the_end()
+        now.api.order(update_spec(change={"configurationRef": {"name": "ladder"}}))
+        await now.run(2)
+        assert now.delay_s == 30
+        text = "profiles: [{name: high, crf: 21}]"
+        now.api.config_maps["ladder"] = {"data": {"configuration.yaml": text}}
+        await now.step()
+        assert now.phase == "Progressing"
+        await now.run_to_the_end()
+        assert now.api.channels["ch1"]["spec"]["profiles"][0]["crf"] == 21
+        assert now.condition("Stalled") is None
+
+
 async def test_an_update_after_another_keeps_what_the_first_has_set() -> None:
     """Server-side apply removes what its manager names no more: the fake refuses that."""
     async with fleet(2) as now:

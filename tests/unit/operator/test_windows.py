@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hitless_operator.fleet.windows import Opening, WindowInvalid, check, opening
+from hitless_operator.fleet.windows import Opening, WindowInvalid, opening
 from hitless_wire.fleet_resources import Schedule
 
 MINUTE_US = 60_000_000
@@ -136,4 +136,4 @@ def test_overlapping_windows_are_one() -> None:
 @pytest.mark.parametrize("cron", ["0 0 31 2 *", "61 0 * * *", "0 0 * * 9"])
 def test_a_window_that_never_comes_is_refused(cron: str) -> None:
     with pytest.raises(WindowInvalid, match="cron"):
-        check(schedule({"cron": cron, "durationMinutes": 1}))
+        opening(schedule({"cron": cron, "durationMinutes": 1}), us("2026-06-01T00:00Z"))
