@@ -15,10 +15,13 @@ import pytest
 from kubernetes.aio.client import Configuration
 from tests.chart.chart import of_kind
 from tests.component.operator.fake_api import FakeApi
+from tests.component.operator.fleet_lab import fleet, update_spec
 from tests.component.operator.lab import KEY, Lab, lab, live_channel, spec
 
 from hitless_handover.supervisor_model import HandoverPhase
+from hitless_operator.__main__ import STREAMS_PER_NAMESPACE
 from hitless_operator.api_calls import ApiCall, api_call
+from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.health import WatchPulse
 from hitless_operator.kube import Kube
 from hitless_operator.nodes import Nodes
@@ -59,7 +62,7 @@ def _completed(now: Lab) -> bool:
 
 async def _work() -> list[tuple[str, str, bool]]:
     """All requests of the client: a start, an update to its end, no guard against evictions any
-    more, an encoder whose name is taken.
+    more, an encoder whose name is taken; an update of a fleet.
     """
     async with live_channel() as now:
         await Kube(now.client).is_served()
@@ -74,7 +77,14 @@ async def _work() -> list[tuple[str, str, bool]]:
         now.api.pods["first-1"] = {"metadata": {"name": "first-1", "uid": "other", "labels": {}}}
         now.api.apply(KEY.name, spec())
         await now.look()
-        return [*asked, *now.api.asked]
+        asked = [*asked, *now.api.asked]
+    async with fleet(1) as fleets:
+        fleets.api.config_maps["ladder"] = {"data": {"configuration.yaml": "audio: []"}}
+        fleets.api.order(update_spec(change={"configurationRef": {"name": "ladder"}}))
+        await fleets.step()
+        fleets.api.order(update_spec())
+        await fleets.run_to_the_end()
+        return [*asked, *fleets.api.asked]
 
 
 async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
@@ -82,12 +92,13 @@ async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
     async with FakeApi() as api:
         config = Configuration(host=api.url)
         nodes = None if namespaces else Nodes()
-        streams = 2 * max(1, len(namespaces)) + (nodes is not None)
+        streams = STREAMS_PER_NAMESPACE * max(1, len(namespaces)) + (nodes is not None)
+        updates = ActiveUpdates(add=lambda _: None, add_in=lambda _key, _s: None)
         pulse = WatchPulse(streams, lambda: 0)
         stop = asyncio.Event()
         running = asyncio.create_task(
             kopf.operator(
-                registry=registry_of_kopf(lambda _: None, config, pulse, nodes=nodes),
+                registry=registry_of_kopf(lambda _: None, updates, config, pulse, nodes=nodes),
                 settings=settings_of_kopf(),
                 identity=cast(Any, "test"),
                 standalone=True,

@@ -133,14 +133,14 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* All that the operator may do. No finalizers, no patch, nothing on spec. */}}
+{{/* All that the operator may do. No finalizers; channels are patched for an EncoderUpdate only. */}}
 {{- define "hitless.rules" -}}
 - apiGroups: [hitless.video]
   resources: [encoderdeployments]
   verbs: [get, list, watch, patch]
 - apiGroups: [hitless.video]
   resources: [encoderupdates]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [hitless.video]
   resources: [encoderdeployments/status, encoderupdates/status]
   verbs: [update]

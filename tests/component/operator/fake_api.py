@@ -20,6 +20,8 @@ from aiohttp import web
 Document = dict[str, Any]
 CHANNELS = "/apis/hitless.video/v1alpha1/namespaces/{namespace}/encoderdeployments/{name}"
 ALL_CHANNELS = "/apis/hitless.video/v1alpha1/encoderdeployments"
+ALL_UPDATES = "/apis/hitless.video/v1alpha1/encoderupdates"
+UPDATES = "/apis/hitless.video/v1alpha1/namespaces/{namespace}/encoderupdates"
 PODS = "/api/v1/namespaces/{namespace}/pods"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -32,6 +34,13 @@ _CHANNEL = {
     "shortNames": ["encd"],
     "namespaced": True,
     "verbs": ["delete", "get", "list", "patch", "create", "update", "watch"],
+}
+_UPDATE = {
+    **_CHANNEL,
+    "name": "encoderupdates",
+    "singularName": "encoderupdate",
+    "kind": "EncoderUpdate",
+    "shortNames": ["encu"],
 }
 _NAMESPACE = {
     "name": "namespaces",
@@ -86,11 +95,14 @@ class FakeApi:
         app.router.add_get("/api", _discovered({"versions": ["v1"]}))
         app.router.add_get("/apis", _discovered({"groups": [_GROUP]}))
         app.router.add_get("/api/v1", _discovered({"resources": [_POD, _NAMESPACE, _NODE]}))
-        app.router.add_get("/apis/hitless.video/v1alpha1", _discovered({"resources": [_CHANNEL]}))
+        served = _discovered({"resources": [_CHANNEL, _UPDATE]})
+        app.router.add_get("/apis/hitless.video/v1alpha1", served)
         app.router.add_get("/api/v1/pods", self._list_pods)
         app.router.add_get("/api/v1/nodes", self._list_nodes)
         for path in (ALL_CHANNELS, CHANNELS.removesuffix("/{name}")):
             app.router.add_get(path, self._list_channels)
+        for path in (ALL_UPDATES, UPDATES):
+            app.router.add_get(path, self._list_updates)
         app.router.add_get(CHANNELS, self._get_channel)
         app.router.add_put(CHANNELS + "/status", self._put_status)
         app.router.add_get(PODS, self._list_pods)
@@ -156,7 +168,10 @@ class FakeApi:
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
 
     async def _list_nodes(self, _: web.Request) -> web.Response:
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+        return _nothing()
+
+    async def _list_updates(self, _: web.Request) -> web.Response:
+        return _nothing()
 
     async def _get_channel(self, request: web.Request) -> web.Response:
         return answer(self.channels.get(request.match_info["name"]))
@@ -230,6 +245,10 @@ def _discovered(document: Document) -> Callable[[web.Request], Awaitable[web.Res
         return web.json_response(document)
 
     return answer
+
+
+def _nothing() -> web.Response:
+    return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
 
 
 def answer(document: Document | None) -> web.Response:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
-from tests.component.operator.fake_api import Document, FakeApi, answer, failure
+from tests.component.operator.fake_api import UPDATES, Document, FakeApi, answer, failure
 
 from hitless_handover.fleet_model import UPDATE_FINAL
 from hitless_handover.messages import OriginReport, OriginSwitch
@@ -32,7 +32,6 @@ SECOND_US = 1_000_000
 KEY = Key("live", "to-v2")
 V1, V2, V3 = (f"localhost/encoder:v{n}" for n in (1, 2, 3))
 CHANNELS = "/apis/hitless.video/v1alpha1/namespaces/{namespace}/encoderdeployments"
-UPDATES = "/apis/hitless.video/v1alpha1/namespaces/{namespace}/encoderupdates"
 HANDOVER_S = 6
 PAGE = 3  # small, so that lists come in several pages
 
@@ -55,9 +54,7 @@ class FleetApi(FakeApi):
     def add_routes(self, app: web.Application) -> None:
         """The channels' routes, and those of updates."""
         super().add_routes(app)
-        app.router.add_get(CHANNELS, self._list_channels)
         app.router.add_patch(CHANNELS + "/{name}", self._apply)
-        app.router.add_get(UPDATES, self._list_updates)
         app.router.add_put(UPDATES + "/{name}/status", self._put_update)
         app.router.add_get("/api/v1/namespaces/{namespace}/configmaps/{name}", self._config_map)
 
@@ -112,7 +109,8 @@ class FleetApi(FakeApi):
         start = int(request.query.get("continue", "0"))
         page = [self._with_owners(name) for name in names[start : start + PAGE]]
         more = str(start + PAGE) if start + PAGE < len(names) else ""
-        return web.json_response({"metadata": {"continue": more}, "items": page})
+        metadata = {"continue": more, "resourceVersion": "1"}
+        return web.json_response({"metadata": metadata, "items": page})
 
     async def _get_channel(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
