@@ -53,11 +53,11 @@ def node_of(channel: Channel, pod: str) -> str:
     return str(found["spec"]["nodeName"])
 
 
-def live_on(channel: Channel, node: str, **spec: object) -> str:
+def live_on(channel: Channel, node: str) -> str:
     """A channel whose encoder on air is on that node; its pod."""
     others = [name for name in node_names(channel.lab) if name != node]
     channel.lab.kubectl("cordon", *others)
-    channel.apply(f"{ENCODER}:v1", **spec)
+    channel.apply(f"{ENCODER}:v1")
     pod = str(channel.until_phase("Live")["active"]["pod"])
     channel.lab.kubectl("uncordon", *others)
     channel.until_segment(channel.report()["lastSegment"] + 2)
@@ -94,8 +94,9 @@ def test_a_drained_node_is_left_hitlessly(channel: Channel) -> None:
 
 def test_a_killed_node_costs_no_frame_where_there_is_a_spare(channel: Channel) -> None:
     first, second = node_names(channel.lab)
-    before = live_on(channel, second, redundancy="HotSpare")
-    spare = channel.status()["standby"]["pod"]
+    before = live_on(channel, second)
+    channel.patch({"redundancy": "HotSpare"})
+    spare = until("a spare", lambda: (channel.status().get("standby") or {}).get("pod"))
     until_delivering(channel, spare)
     assert node_of(channel, spare) == first, "siblings prefer different nodes"
     with channel.watched() as probe:
