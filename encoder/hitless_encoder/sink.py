@@ -260,7 +260,7 @@ class Sink:
             tracks = await offer.part(part)
             if tracks is None:
                 return stored
-            results = await self._push_part(http, offer.segment, part, tracks, priority)
+            results = await self._push_part(http, offer, part, tracks, priority)
             stored |= {name for name, status in results.items() if status is _Status.STORED}
             if not set(results.values()) <= {_Status.STORED, _Status.KEPT}:
                 return stored
@@ -269,14 +269,14 @@ class Sink:
     async def _push_part(
         self,
         http: aiohttp.ClientSession,
-        segment: int,
+        offer: Offer,
         part: int,
         tracks: Mapping[str, bytes],
         priority: int,
     ) -> dict[str, _Status]:
-        """Try a part a few times; how each of its tracks came out."""
+        """Try a part a few times, as long as others are to come; how each track came out."""
         results = dict.fromkeys(tracks, _Status.RETRY)
-        name = part_name(segment, part)
+        name = part_name(offer.segment, part)
         for tries in range(PART_TRIES_MAX):
             if tries:
                 await self._clock.pause(BACKOFF_SECONDS[0])
@@ -285,7 +285,7 @@ class Sink:
                 async with asyncio.timeout(self._segment_us / MICROSECONDS):
                     results |= await self._attempt(http, name, waiting, priority)
             left = {status for status in results.values() if status not in _KEPT}
-            if not left or _Status.REFUSED in left:
+            if not left or _Status.REFUSED in left or offer.is_made():
                 break
             self._described = self._described and _Status.DESCRIBE not in left
         return results

@@ -54,8 +54,8 @@ class Content:
 class _Try:
     """The push of one segment: what is still to be sent, and what this attempt has brought.
 
-    part: that is pushed now; None: the segment is pushed whole. whole: tracks that the origin has
-    all parts of.
+    part: that is pushed now; None: the segment is pushed whole. idle: it waits for more to be
+    made. whole: tracks that the origin has all parts of.
     """
 
     segment: int
@@ -63,6 +63,7 @@ class _Try:
     waiting: tuple[str, ...]
     deadline_us: int
     part: int | None = None
+    idle: bool = False
     tries: int = 0
     open_calls: int = 0
     worst: Status = Status.STORED
@@ -211,7 +212,7 @@ class Pipeline:
     def _continue(self, segment: int) -> None:
         """The push that waits for it goes on."""
         push = self._try
-        if push is not None and push.segment == segment and not push.open_calls:
+        if push is not None and push.segment == segment and push.idle:
             self._attempt(push)
 
     def _abandon(self, segment: int) -> None:
@@ -298,7 +299,8 @@ class Pipeline:
         self._attempt(self._try)
 
     def _attempt(self, push: _Try) -> None:
-        if push is not self._try or not self._is_made(push) or not self._encoder.before_effect():
+        push.idle = not self._is_made(push)
+        if push is not self._try or push.idle or not self._encoder.before_effect():
             return
         network = self._encoder.world.network
         push.worst, push.stored = Status.STORED, ()
@@ -312,9 +314,9 @@ class Pipeline:
 
     def _is_made(self, push: _Try) -> bool:
         """Whether there is something to push yet."""
-        if push.part is not None:
-            return len(self._pieces.get(push.segment, ())) > push.part
-        return not self._parts or push.segment <= (self.encoded or 0)
+        if push.part is not None and len(self._pieces.get(push.segment, ())) > push.part:
+            return True
+        return not self._parts or (self.encoded is not None and push.segment <= self.encoded)
 
     def _put(self, push: _Try, tracks: tuple[str, ...]) -> None:
         encoder = self._encoder
@@ -384,9 +386,10 @@ class Pipeline:
         clock.at(clock.now_us + pause_us, self._encoder, self._attempt, push)
 
     def _part_attempted(self, push: _Try) -> None:
-        """On to the next part; after the last one, or too many tries, to what is not whole."""
+        """On to the next part; after the last one, too many tries, or when all is made, whole."""
         assert push.part is not None
-        if push.waiting and push.tries < PART_TRIES_MAX:
+        made = self.encoded is not None and push.segment <= self.encoded
+        if push.waiting and push.tries < PART_TRIES_MAX and not made:
             self._again(push)
             return
         if not push.waiting and push.part + 1 < self._parts:

@@ -165,7 +165,12 @@ async def test_a_part_is_pushed_before_the_next_one_is_made() -> None:
 async def test_a_part_is_tried_again() -> None:
     async with receiver(PARTS) as end, pushing(end) as (sink, pushes):
         end.answers["v144/7.1.m4s"] = [503, 503]
-        await make(sink, end, pushes)
+        sink.offer_part(7, 0, part(0))
+        sink.offer_part(7, 1, part(1))
+        await settle(pushes, lambda: end.order.count("v144/7.1.m4s") == 3)
+        sink.offer_part(7, 2, part(2))
+        sink.offer_part(7, 3, part(3))
+        sink.offer(7, whole())
         await settle(pushes, lambda: 7 in pushes.ended)
         assert pushes.ended == {7: PushOutcome.STORED}
         assert wholly_pushed(end) == []
