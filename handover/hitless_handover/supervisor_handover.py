@@ -277,8 +277,13 @@ def _begin(desired: Desired, update: HandoverRecord) -> BeginHandover:
 
 
 def _criteria(desired: Desired, update: HandoverRecord) -> Criteria:
-    """What is demanded of the event; a timecode becomes the first segment from it on."""
+    """What is demanded of the event; a timecode becomes the first segment from it on.
+
+    The user's bounds are those of his updates: a node that is being emptied does not wait for them.
+    """
     policy, line = desired.policy, desired.timeline
+    if update.incumbent.digest == update.successor.digest:
+        return replace(policy.criteria, not_before_frame=0, not_after_frame=0)
     if not policy.at_timecode:
         return policy.criteria
     wanted = line.frame_of_timecode(policy.at_timecode, line.frame_at(update.started_us))

@@ -89,3 +89,14 @@ def test_a_spare_that_has_to_leave_is_replaced_before_it_goes() -> None:
     assert sorted(world.states) == ["ch-1", "ch-3"]
     assert world.record.handover is None
     world.check_published()
+
+
+def test_the_dates_of_an_update_do_not_bind_a_move(world: World) -> None:
+    policy = world.want.policy
+    past = replace(policy.criteria, not_after_frame=1)
+    world.want = replace(
+        world.want, policy=replace(policy, criteria=past, at_timecode="10:00:00:00")
+    )
+    leave(world, "ch-1")
+    world.run(40)
+    assert active(world) == "ch-2"
