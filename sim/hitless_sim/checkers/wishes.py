@@ -71,7 +71,8 @@ def _begun(wanted: Desired, update: HandoverRecord, before: ChannelRecord) -> st
         return "is begun while updates are paused"
     if update.successor.digest != wanted.digest:
         return f"brings {update.successor.digest}, {wanted.digest} is asked for"
-    if before.refused_digest == wanted.digest:
+    moved = update.incumbent.digest == wanted.digest
+    if before.refused_digest == wanted.digest and not moved:
         return f"brings {wanted.digest} again, which was refused"
     return None
 
