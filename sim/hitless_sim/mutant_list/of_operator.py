@@ -136,8 +136,8 @@ OPERATOR: tuple[Mutant, ...] = (
     Mutant(
         "gone-to-sleep",
         f"{CORE}.supervisor",
-        "        wake_at_us=None if resting else now_us + SETTLE_POLL_US,",
-        "        wake_at_us=None if updated else now_us + SETTLE_POLL_US,",
+        "if resting else now_us + SETTLE_POLL_US,",
+        "if updated else now_us + SETTLE_POLL_US,",
         "an operator that waits for nothing",
     ),
     Mutant(
