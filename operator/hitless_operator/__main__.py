@@ -66,7 +66,7 @@ async def run(settings: Settings) -> None:
         reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube, peers, nodes),
-            applier=Applier(kube, peers, pod_defaults(settings), metrics),
+            applier=Applier(kube, peers, pod_defaults(settings), metrics, guards=nodes is not None),
             announcer=announcer,
             origin=origin,
             metrics=metrics,

@@ -136,6 +136,7 @@ class Lab:
     statuses: list[Document] = field(default_factory=list)
     restarts: int = 0
     nodes: Nodes = field(default_factory=Nodes)
+    guards: bool = True
 
     def __post_init__(self) -> None:
         self.restart()
@@ -149,7 +150,11 @@ class Lab:
             kube=kube,
             observer=Observer(kube, self.peers, self.nodes),
             applier=Applier(
-                kube, self.peers, PodDefaults(ingest_url=self.origin_url), self.metrics
+                kube,
+                self.peers,
+                PodDefaults(ingest_url=self.origin_url),
+                self.metrics,
+                guards=self.guards,
             ),
             announcer=self.announcer,
             origin=origin,
@@ -343,15 +348,17 @@ def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Docume
 
 
 @asynccontextmanager
-async def lab(scythe: Scythe | None = None) -> AsyncIterator[Lab]:
-    """A cluster without a channel."""
+async def lab(scythe: Scythe | None = None, *, guards: bool = True) -> AsyncIterator[Lab]:
+    """A cluster without a channel. guards: whether the operator may keep evictions."""
     scythe = scythe or Scythe()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(FakeApi())
         client = await stack.enter_async_context(ApiClient(Configuration(host=api.url)))
         peers = await stack.enter_async_context(MortalPeers(scythe))
         announcer = await stack.enter_async_context(Announcer(Kube(client), "test"))
-        made = Lab(api=api, client=client, scythe=scythe, peers=peers, announcer=announcer)
+        made = Lab(
+            api=api, client=client, scythe=scythe, peers=peers, announcer=announcer, guards=guards
+        )
         app = web.Application()
         app.router.add_get(report_path(KEY.namespace, KEY.name), made.origin_report)
         runner = web.AppRunner(app, access_log=None)
@@ -368,9 +375,9 @@ async def lab(scythe: Scythe | None = None) -> AsyncIterator[Lab]:
 
 
 @asynccontextmanager
-async def live_channel(scythe: Scythe | None = None) -> AsyncIterator[Lab]:
+async def live_channel(scythe: Scythe | None = None, *, guards: bool = True) -> AsyncIterator[Lab]:
     """A cluster with a channel that is on air with v1; what was published is checked at the end."""
-    async with lab(scythe) as made:
+    async with lab(scythe, guards=guards) as made:
         made.api.apply(KEY.name, spec())
         await made.run_until(lambda now: now.record.phase is ChannelPhase.LIVE)
         yield made
