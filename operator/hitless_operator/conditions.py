@@ -1,8 +1,9 @@
 """The conditions of a channel, after metav1.Condition and kstatus.
 
 Owns which condition says what. `Ready`: a picture is on air, also during an update. `Reconciling`:
-a start or a handover is under way. `UpdateBlocked`: what keeps an update from going on. `Stalled`:
-it was given up; people must act. All but Ready are absent when they are not true, so that Argo CD,
+a start or a handover is under way; `HandoverInProgress`: the latter. `UpdateBlocked`: what keeps an
+update from going on. `Stalled`: it was given up; people must act. `Degraded`: the encoder on air
+does not deliver, or its platform says so. All but Ready are absent when they are not true, so that Argo CD,
 Flux and `kubectl wait` read them as they are. `reconcile.py` calls it.
 """
 
@@ -24,7 +25,9 @@ READY = "Ready"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 UPDATE_BLOCKED = "UpdateBlocked"
-OWN_TYPES = (READY, RECONCILING, STALLED, UPDATE_BLOCKED)
+HANDOVER_IN_PROGRESS = "HandoverInProgress"
+DEGRADED = "Degraded"
+OWN_TYPES = (READY, RECONCILING, STALLED, UPDATE_BLOCKED, HANDOVER_IN_PROGRESS, DEGRADED)
 MESSAGE_MAX = 1024
 
 INVALID_SPEC = "InvalidSpec"
@@ -84,6 +87,11 @@ def findings(record: ChannelRecord, wanted: Wanted) -> tuple[Finding, ...]:
         found.append(_true(STALLED, given_up))
     if (blocked := given_up or _blocked(record, wanted)) is not None:
         found.append(_true(UPDATE_BLOCKED, blocked))
+    if record.handover is not None and record.handover.live:
+        found.append(_true(HANDOVER_IN_PROGRESS, _handover(record.handover)))
+    if record.phase is ChannelPhase.DEGRADED:
+        why = record.problem or Problem(reason=str(record.phase), message=_start_text(record))
+        found.append(_true(DEGRADED, why))
     return tuple(found)
 
 
@@ -136,12 +144,14 @@ def _start_text(record: ChannelRecord) -> str:
 
 def _under_way(record: ChannelRecord) -> Problem | None:
     if record.handover is not None and record.handover.live:
-        return Problem(
-            reason=f"Handover{record.handover.phase}", message=_update_text(record.handover)
-        )
+        return _handover(record.handover)
     if record.phase in (ChannelPhase.PENDING, ChannelPhase.STARTING):
         return Problem(reason="Starting", message=_start_text(record))
     return None
+
+
+def _handover(update: HandoverRecord) -> Problem:
+    return Problem(reason=f"Handover{update.phase}", message=_update_text(update))
 
 
 def _update_text(update: HandoverRecord) -> str:

@@ -56,7 +56,10 @@ def test_on_air() -> None:
 def test_degraded() -> None:
     lost = Problem(reason="SourceUnavailable", message="nothing on udp://239.0.0.1:5000")
     degraded = live(phase=ChannelPhase.DEGRADED, problem=lost)
-    assert table(degraded, CURRENT) == {"Ready": (False, "SourceUnavailable")}
+    assert table(degraded, CURRENT) == {
+        "Ready": (False, "SourceUnavailable"),
+        "Degraded": (True, "SourceUnavailable"),
+    }
 
 
 @pytest.mark.parametrize("phase", sorted(set(HandoverPhase) - HANDOVER_FINAL))
@@ -65,6 +68,7 @@ def test_ready_stays_during_an_update(phase: HandoverPhase) -> None:
     assert table(updating, NEWER) == {
         "Ready": (True, "OnAir"),
         "Reconciling": (True, f"Handover{phase}"),
+        "HandoverInProgress": (True, f"Handover{phase}"),
     }
 
 

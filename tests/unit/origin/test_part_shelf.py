@@ -73,13 +73,14 @@ def test_a_track_has_no_more_bytes_than_a_segment() -> None:
 
 def test_the_oldest_unfinished_segment_is_forgotten() -> None:
     shelf = PartShelf(3)
-    for segment in (10, 11, 20, 30, 40, 50, 60):
+    others = [10 * n for n in range(2, UNFINISHED_MAX + 3)]
+    for segment in (*WANTED, *others):
         shelf.put(push(0, place=at(segment)), WANTED)
-    kept = [k for k in (10, 11, 20, 30, 40, 50, 60) if shelf.has(at(k), 0)]
-    assert kept == [10, 11, 40, 50, 60]
+    kept = [k for k in (*WANTED, *others) if shelf.has(at(k), 0)]
     assert len(kept) == UNFINISHED_MAX
+    assert kept == [*WANTED, *others[len(WANTED) - UNFINISHED_MAX :]]
     shelf.put(push(0, place=at(20, "b")), WANTED)  # of another encoder: its own limit
-    assert shelf.has(at(40), 0)
+    assert shelf.has(at(kept[-1]), 0)
 
 
 def test_whole_segments_do_not_count_as_unfinished() -> None:
@@ -88,7 +89,8 @@ def test_whole_segments_do_not_count_as_unfinished() -> None:
         shelf.put(push(0, place=at(segment)), WANTED)
     assert all(shelf.has(at(k), 0) for k in range(10, 30))
     kept = [k for k in range(10, 30) if shelf.body(at(k), 0) is not None]
-    assert kept == [10, 11, 27, 28, 29]  # but they give their bytes up
+    newest = UNFINISHED_MAX - len(WANTED)
+    assert kept == [*WANTED, *range(30 - newest, 30)]  # but they give their bytes up
 
 
 def test_bytes_go_when_nobody_will_publish_them() -> None:
