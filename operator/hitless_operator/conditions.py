@@ -3,8 +3,8 @@
 Owns which condition says what. `Ready`: a picture is on air, also during an update. `Reconciling`:
 a start or a handover is under way; `HandoverInProgress`: the latter. `UpdateBlocked`: what keeps an
 update from going on. `Stalled`: it was given up; people must act. `Degraded`: the encoder on air
-does not deliver, or its platform says so. All but Ready are absent when they are not true, so that Argo CD,
-Flux and `kubectl wait` read them as they are. `reconcile.py` calls it.
+does not deliver, or its platform says so. All but Ready are absent when they are not true, so that
+Argo CD, Flux and `kubectl wait` read them as they are. `reconcile.py` calls it.
 """
 
 from __future__ import annotations
