@@ -32,7 +32,7 @@ class ComesToRest(Checker):
 
     It is live, no handover is under way, the active encoder is on air under its term, is of the
     version asked for (or the record says why not), no encoder is left over or missing, or stays on
-    a node that is being emptied.
+    a node that is being emptied (with the same exception).
     """
 
     invariant = "I11"
@@ -59,6 +59,9 @@ class ComesToRest(Checker):
         assert active is not None
         if wanted.paused or active.digest != wanted.digest:
             return None
+        last = ended.record.handover
+        if last is not None and last.phase is not HandoverPhase.COMPLETED:
+            return None  # it was tried, and the record says what came of it
         kept = (active, ended.record.spare)
         leaving = [pod.uid for pod in self.story.pods.values() if pod.leaving]
         staying = [e.name for e in kept if e is not None and e.uid in leaving]
