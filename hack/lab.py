@@ -162,11 +162,12 @@ class Lab:
         deadline_percent: int = 150,
         encoder_cpu: str = "200m",
         on: dict[str, str] | None = None,
+        operators: int = 1,
     ) -> None:
-        """The chart, with the origin on a node port.
+        """The chart, with the origin on a node port; again: with other values.
 
         deadline_percent: of its fallback. encoder_cpu: what every encoder pod asks of its node. on:
-        labels of the nodes for operator and origin.
+        labels of the nodes for operator and origin. operators: replicas.
         """
         self.namespace(SYSTEM_NAMESPACE)
         chosen = json.dumps(on or {})
@@ -185,6 +186,8 @@ class Lab:
             f"origin.publicUrl={self.origin_url()}",
             "--set",
             f"origin.deadlinePercent={deadline_percent}",
+            "--set",
+            f"operator.replicas={operators}",
             "--set-json",
             f"operator.nodeSelector={chosen}",
             "--set-json",

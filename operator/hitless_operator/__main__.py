@@ -26,12 +26,13 @@ from hitless_operator.fleet.reconcile import FleetReconciler
 from hitless_operator.fleet.writer import FleetWriter
 from hitless_operator.health import HealthServer, WatchPulse, queue_fault
 from hitless_operator.kube import Kube, KubeError, configuration
+from hitless_operator.lease import Lease, LeaseLost
 from hitless_operator.manifests import MANAGER, PodDefaults
 from hitless_operator.metrics import Metrics
 from hitless_operator.nodes import Nodes
 from hitless_operator.observe import Observer
 from hitless_operator.queue import WorkQueue
-from hitless_operator.reconcile import Origin, Reconciler
+from hitless_operator.reconcile import Origin, Reconciler, wall_us
 from hitless_operator.settings import Settings, from_environment
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 from hitless_wire import logs
@@ -51,7 +52,7 @@ class NotInstalled(Exception):
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM. Raises NotInstalled, ConfigException, and what ends kopf."""
+    """Run until SIGTERM. Raises NotInstalled, LeaseLost, ConfigException, and what ends kopf."""
     config = await configuration()
     now_s = asyncio.get_running_loop().time
     metrics = Metrics()
@@ -92,19 +93,58 @@ async def run(settings: Settings) -> None:
             )
         )
         await until_served(kube)
+        lease = lease_of(settings, kube)
+        if lease is not None:
+            await lease.acquire()
+            stack.push_async_callback(lease.release)
+        pulse.begin()
         await stack.enter_async_context(queue)
         await stack.enter_async_context(fleet_queue)
+        registry = registry_of_kopf(
+            queue.add, updates, config, pulse, called=metrics.called, nodes=nodes
+        )
+        await watch(settings, registry, lease)
+
+
+async def watch(settings: Settings, registry: kopf.OperatorRegistry, lease: Lease | None) -> None:
+    """kopf, until SIGTERM or until the lease is lost. Raises LeaseLost, and what ends kopf."""
+    stop = asyncio.Event()
+    keeping = None
+    if lease is not None:
+        keeping = asyncio.create_task(lease.keep(), name="lease")
+        keeping.add_done_callback(lambda _: stop.set())
+    try:
         await kopf.operator(
-            registry=registry_of_kopf(
-                queue.add, updates, config, pulse, called=metrics.called, nodes=nodes
-            ),
+            registry=registry,
             settings=settings_of_kopf(),
             # Else kopf looks up the user's name, which a container's numeric user need not have.
             identity=cast(Any, settings.pod_name),
             standalone=True,
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
+            stop_flag=stop,
         )
+    finally:
+        if keeping is not None and not keeping.done():
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+    if keeping is not None and keeping.done() and not keeping.cancelled():
+        await keeping
+
+
+def lease_of(settings: Settings, kube: Kube) -> Lease | None:
+    """What to wait for before any work; None where this is the only replica."""
+    if not settings.lease:
+        return None
+    namespace, _, name = settings.lease.partition("/")
+    return Lease(
+        kube,
+        namespace=namespace,
+        name=name,
+        identity=settings.pod_name,
+        now_s=asyncio.get_running_loop().time,
+        wall_us=wall_us,
+    )
 
 
 def pod_defaults(settings: Settings) -> PodDefaults:
@@ -145,7 +185,7 @@ def main() -> None:
     logging.getLogger("grpc").setLevel(logging.INFO)  # several for each call
     try:
         asyncio.run(run(settings))
-    except (NotInstalled, ConfigException) as error:
+    except (NotInstalled, LeaseLost, ConfigException) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

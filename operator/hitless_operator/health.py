@@ -27,13 +27,20 @@ LOOK_S_MAX = 180.0  # every call within a look has a deadline; together they sta
 
 
 class WatchPulse:
-    """When each watched collection was last asked for. streams: how many there are to be."""
+    """When each watched collection was last asked for. streams: how many there are to be.
+
+    Before `begin` nothing is watched, and that is no fault.
+    """
 
     def __init__(self, streams: int, now_s: Callable[[], float]) -> None:
         self._streams = streams
         self._now_s = now_s
-        self._started_s = now_s()
+        self._started_s: float | None = None
         self._last_s: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """From now on it is to be watched."""
+        self._started_s = self._now_s()
 
     def beat(self, collection: str) -> None:
         """A list or watch request for this collection is being sent."""
@@ -42,6 +49,8 @@ class WatchPulse:
     def fault(self) -> str:
         """What is wrong; empty when nothing is."""
         now_s = self._now_s()
+        if self._started_s is None:
+            return ""
         if len(self._last_s) < self._streams and now_s - self._started_s > START_S_MAX:
             return f"{len(self._last_s)} of {self._streams} watches have started"
         for collection, last_s in sorted(self._last_s.items()):

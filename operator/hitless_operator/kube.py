@@ -89,6 +89,10 @@ def _budgets_path(namespace: str) -> str:
     return f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
 
+def _leases_path(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+
+
 class Kube:
     """The calls. Every one raises a KubeError and nothing else.
 
@@ -188,6 +192,23 @@ class Kube:
     async def delete_budget(self, key: Key) -> None:
         """Delete the channel's PodDisruptionBudget. Raises NotFound."""
         await self._call("DELETE", f"{_budgets_path(key.namespace)}/{key.name}")
+
+    async def lease(self, namespace: str, name: str) -> Document | None:
+        """A Lease; None when there is none."""
+        try:
+            return await self._call("GET", f"{_leases_path(namespace)}/{name}")
+        except NotFound:
+            return None
+
+    async def create_lease(self, lease: Document) -> None:
+        """Create a Lease. Raises AlreadyExists."""
+        await self._call("POST", _leases_path(lease["metadata"]["namespace"]), body=lease)
+
+    async def put_lease(self, lease: Document) -> None:
+        """Write a Lease. Raises Conflict unless metadata.resourceVersion is the newest."""
+        metadata = lease["metadata"]
+        path = f"{_leases_path(metadata['namespace'])}/{metadata['name']}"
+        await self._call("PUT", path, body=lease)
 
     async def create_event(self, event: Document) -> None:
         """Post an Event."""

@@ -57,6 +57,13 @@ class Settings(BaseModel):
     ] = CALL_S
     health_host: str = "0.0.0.0"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    lease: Annotated[
+        str,
+        Field(
+            pattern=r"^([a-z0-9.-]{1,63}/[a-z0-9.-]{1,253})?$",
+            description="namespace/name of the Lease whose holder works; empty: no other replica.",
+        ),
+    ] = ""
     pod_name: Annotated[str, Field(description="Reporting instance in Events.")] = "local"
     log_format: Annotated[
         str, Field(pattern=r"^(text|json)$", description="Of the operator and its encoders.")

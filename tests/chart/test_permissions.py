@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import kopf
 import pytest
-from kubernetes.aio.client import Configuration
+from kubernetes.aio.client import ApiClient, Configuration
 from tests.chart.chart import of_kind
 from tests.component.operator.fake_api import FakeApi
 from tests.component.operator.fleet_lab import fleet, update_spec
@@ -24,6 +24,7 @@ from hitless_operator.api_calls import ApiCall, api_call
 from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.health import WatchPulse
 from hitless_operator.kube import Kube
+from hitless_operator.lease import Lease
 from hitless_operator.nodes import Nodes
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 
@@ -87,6 +88,22 @@ async def _work(*, guards: bool = True) -> list[tuple[str, str, bool]]:
         return [*asked, *fleets.api.asked]
 
 
+async def _elect() -> set[ApiCall]:
+    """A replica that takes the lease, keeps it, and gives it up."""
+    async with FakeApi() as api, ApiClient(Configuration(host=api.url)) as client:
+        lease = Lease(
+            Kube(client),
+            namespace="hitless-system",
+            name="hitless-operator",
+            identity="one",
+            now_s=lambda: 0,
+            wall_us=lambda: 0,
+        )
+        await lease.acquire()
+        await lease.release()
+        return _calls(api.asked)
+
+
 async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
     """kopf until it watches all collections (in each namespace): all requests that it made."""
     async with FakeApi() as api:
@@ -133,10 +150,23 @@ def _granted(role: dict[str, Any]) -> set[ApiCall]:
 
 async def test_a_cluster_role_grants_just_what_is_asked_for(used: set[str]) -> None:
     asked = _calls(await _work()) | _calls(await _watch(()))
+    elected = await _elect()
     assert used == kube_methods(), "call the new method of Kube in _work"
     (role,) = of_kind("ClusterRole")
     assert _granted(role) == asked
     assert of_kind("Role") == []
+    (role,) = of_kind("Role", "--set", "operator.replicas=2")
+    assert _granted(role) == elected
+    (deployment,) = [d for d in of_kind("Deployment", "--set", "operator.replicas=2") if _elects(d)]
+    named = [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule]
+    lease = f"{deployment['metadata']['namespace']}/{named[0][0]}"
+    assert _elects(deployment) == lease
+
+
+def _elects(deployment: dict[str, Any]) -> str:
+    """The lease that its pods are told of."""
+    rows = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return next((str(row["value"]) for row in rows if row["name"] == "HITLESS_LEASE"), "")
 
 
 async def test_roles_grant_just_what_is_asked_for_in_each_namespace() -> None:

@@ -1,4 +1,4 @@
-"""Nodes that go: drained, and killed. On a cluster of two nodes of its own."""
+"""Nodes and operators that go, on a cluster of two nodes of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from hack.lab import CLUSTER, Lab, images, run, until
+from hack.lab import CLUSTER, SYSTEM_NAMESPACE, Lab, images, run, until
 from tests.e2e.channel import ENCODER, Channel
 from tests.e2e.conftest import SLOW_MACHINE_PERCENT
 from tests.e2e.test_outcomes import until_delivering
@@ -17,6 +17,8 @@ from tests.e2e.test_updates import faults
 NAME = "e2e-nodes"
 SECOND = "2"  # number of the node
 DRAIN_DEADLINE_S = 300
+FIRST = {"hitless.test/first": "true"}
+LEASE = "hitless-operator"
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,8 @@ def two_nodes() -> Iterator[Lab]:
     try:
         lab.load(*archives.values())
         first = node_names(lab)[0]
-        lab.kubectl("label", "node", first, "hitless.test/first=true")
-        lab.install(deadline_percent=SLOW_MACHINE_PERCENT, on={"hitless.test/first": "true"})
+        lab.kubectl("label", "node", first, *(f"{key}={value}" for key, value in FIRST.items()))
+        lab.install(deadline_percent=SLOW_MACHINE_PERCENT, on=FIRST)
         yield lab
     finally:
         lab.down()
@@ -115,3 +117,28 @@ def test_a_killed_node_costs_no_frame_where_there_is_a_spare(channel: Channel) -
     origin = channel.report()
     assert faults(report) == {}
     assert (origin["selectedEncoder"], origin["gaps"]) == (spare, 0)
+
+
+def holder(lab: Lab) -> str:
+    found = lab.get("-n", SYSTEM_NAMESPACE, "leases", LEASE)
+    return str(found["spec"].get("holderIdentity") or "")
+
+
+def test_a_standby_operator_goes_on_in_the_middle_of_a_handover(
+    two_nodes: Lab, channel: Channel
+) -> None:
+    two_nodes.install(deadline_percent=SLOW_MACHINE_PERCENT, on=FIRST, operators=2)
+    first, _ = node_names(two_nodes)
+    live_on(channel, first)
+    before = holder(two_nodes)
+    with channel.watched() as probe:
+        channel.set_image(f"{ENCODER}:v2")
+        channel.until_handover("Negotiating")
+        system = ("-n", SYSTEM_NAMESPACE)
+        two_nodes.kubectl(*system, "delete", "pod", before, "--grace-period=0", "--force")
+        done = channel.until_handover("Completed", "Aborted", "RolledBack")
+        channel.until_segment(done["event"]["segment"] + 3)
+        report = probe.end()
+    assert (done["phase"], done["framesLost"], done["framesRepeated"]) == ("Completed", 0, 0)
+    assert faults(report) == {}
+    assert holder(two_nodes) not in ("", before)

@@ -63,6 +63,7 @@ _NODE = {
     "namespaced": False,
     "verbs": ["get", "list", "watch"],
 }
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 BUDGETS = "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
 
@@ -73,6 +74,7 @@ class FakeApi:
     channels: dict[str, Document] = field(default_factory=dict)
     pods: dict[str, Document] = field(default_factory=dict)
     budgets: dict[str, Document] = field(default_factory=dict)
+    leases: dict[str, Document] = field(default_factory=dict)
     events: list[Document] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_put: list[Callable[[], None]] = field(default_factory=list)
@@ -109,6 +111,9 @@ class FakeApi:
         app.router.add_post(PODS, self._create_pod)
         app.router.add_get(PODS + "/{name}", self._get_pod)
         app.router.add_delete(PODS + "/{name}", self._delete_pod)
+        app.router.add_get(LEASES + "/{name}", self._get_lease)
+        app.router.add_post(LEASES, self._create_lease)
+        app.router.add_put(LEASES + "/{name}", self._put_lease)
         app.router.add_post(BUDGETS, self._create_budget)
         app.router.add_delete(BUDGETS + "/{name}", self._delete_budget)
         app.router.add_post("/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._event)
@@ -223,6 +228,26 @@ class FakeApi:
         del self.pods[name]
         self.writes.append(f"delete {name}")
         return answer(pod)
+
+    async def _get_lease(self, request: web.Request) -> web.Response:
+        return answer(self.leases.get(request.match_info["name"]))
+
+    async def _create_lease(self, request: web.Request) -> web.Response:
+        lease = await request.json()
+        if lease["metadata"]["name"] in self.leases:
+            return failure(409, "AlreadyExists", "there is one")
+        self.touch(lease)
+        self.leases[lease["metadata"]["name"]] = lease
+        return answer(lease)
+
+    async def _put_lease(self, request: web.Request) -> web.Response:
+        lease = await request.json()
+        known = self.leases[lease["metadata"]["name"]]
+        if lease["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"]:
+            return failure(409, "Conflict", "the object has been modified")
+        self.touch(lease)
+        self.leases[lease["metadata"]["name"]] = lease
+        return answer(lease)
 
     async def _create_budget(self, request: web.Request) -> web.Response:
         budget = await request.json()

@@ -59,6 +59,10 @@ def test_bad_settings_are_refused(name: str, value: str) -> None:
 def test_a_watch_that_died_shows() -> None:
     now = 0.0
     pulse = WatchPulse(2, lambda: now)
+    now = START_S_MAX + 1
+    assert pulse.fault() == "", "who stands by watches nothing"
+    now = 0.0
+    pulse.begin()
     pulse.beat("/pods")
     assert pulse.fault() == ""
     now = START_S_MAX + 1
