@@ -1,8 +1,8 @@
 """Which of several operators works: the holder of a Lease (coordination.k8s.io).
 
 Owns taking, renewing and giving up the lease. It fences nothing: two operators that both believe to
-hold it do no harm, for every action follows a status write that only one of them can win. They would
-only be in each other's way. `__main__.py` runs it where there is more than one replica.
+hold it do no harm, for every action follows a status write that only one of them can win. They
+would only be in each other's way. `__main__.py` runs it where there is more than one replica.
 
 As everywhere with leases, times of others are not believed: the lease of another counts as run out
 when it has not changed for its duration by this process's own clock.
