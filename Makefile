@@ -30,6 +30,7 @@ check: setup ## format, lint, types, import contract, generated files, chart
 	.venv/bin/buf lint proto
 	hack/generate --check
 	hack/crds --check
+	hack/reference --check
 	hack/chart-readme --check
 	hack/kustomize --check
 	hack/gitops --check
@@ -75,6 +76,7 @@ cluster-down: setup ## take that cluster away
 generate: setup ## the committed generated files: gRPC code, resource definitions, diagrams
 	hack/generate
 	hack/crds
+	hack/reference
 	hack/chart-readme
 	hack/kustomize
 	hack/gitops
