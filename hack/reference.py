@@ -18,14 +18,15 @@ TARGET = ROOT / "docs" / "reference.md"
 HEAD = """\
 # Reference of the resources
 
-Made by `hack/reference` from the CRDs, which are made from the models: do not edit. `kubectl explain encd.spec`
-says the same. Rules that the API server checks beyond types stand below each table.
+Made by `hack/reference` from the CRDs, which are made from the models: do not edit.
+`kubectl explain encd.spec` says the same. Rules that the API server checks beyond types stand below
+each table.
 """
 BOUNDS = {
     "minimum": "≥ {}",
     "maximum": "≤ {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
+    "minLength": "at least {} long",
+    "maxLength": "at most {} long",
     "minItems": "at least {}",
     "maxItems": "at most {}",
     "maxProperties": "at most {}",
