@@ -324,7 +324,7 @@ class Channel:
             self._touch(self.encoders[place.encoder])
             await self._feed(push.arrived())
         if not live.shelf.is_whole(place):
-            return Answer.KEPT if shelved is Shelved.NEW else Answer.HELD
+            return Answer.KEPT  # also of a resend: 200 would say that the track is whole
         priority, held = live.shelf.priority(place), self._held.get(place)
         if held is None:
             return Answer.HELD if bodies is None else (place, priority, bodies)

@@ -23,9 +23,10 @@ says which field), 412 description or init missing (push them again), 413 too la
 the window.
 
 Parts (CMAF chunks, `partFrames` of them a part) come ahead of the segment, in order; the bytes of
-all parts, one after the other, are the bytes of the segment. A part is answered 202 when it is kept
-and others are missing, 201 when with it the track of the segment is whole: then the segment need
-not be pushed. Where that answer does not come, the encoder pushes the segment whole.
+all parts, one after the other, are the bytes of the segment. A part is answered 202 when others are
+missing, however often it comes, 201 when with it the track of the segment is whole, 200 when it was
+already: then the segment need not be pushed. Where that answer does not come, the encoder pushes
+the segment whole.
 """
 
 from __future__ import annotations
