@@ -17,6 +17,7 @@ another one of the channel is on air (I6).
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 from hitless_handover import supervisor_handover as handover
 from hitless_handover.supervisor_model import (
@@ -49,6 +50,7 @@ from hitless_handover.timeline import MICROSECONDS
 
 _NOT_TO_DELETE = (EncoderState.MISSING, EncoderState.TERMINATING)
 SETTLE_POLL_US = 2_000_000  # while the platform is at work
+MOVE_AGAIN_S_MAX = 3600
 
 
 def asks(record: ChannelRecord) -> frozenset[str]:
@@ -210,14 +212,27 @@ def _wants_update(desired: Desired, record: ChannelRecord) -> bool:
 def _move_due_us(desired: Desired, record: ChannelRecord, active: EncoderView) -> int | None:
     """When the active encoder is to be moved, because it can't stay where it is; None: it can.
 
-    What has not worked is tried again after a while: there may be room by then.
+    What has not worked is tried again after a while, each time after twice as long: there may be
+    room by then.
     """
     if desired.paused or not active.leaving or not _is_current(desired, record):
         return None
-    last = record.handover
-    if last is None or last.finished_us is None or last.phase is HandoverPhase.COMPLETED:
+    failed = _failed_moves(record)
+    if not failed:
         return 0
-    return last.finished_us + desired.policy.start_s * MICROSECONDS
+    wait_s = min(desired.policy.start_s << len(failed) - 1, MOVE_AGAIN_S_MAX)
+    return (failed[0].finished_us or 0) + wait_s * MICROSECONDS
+
+
+def _failed_moves(record: ChannelRecord) -> list[HandoverRecord]:
+    """The last updates that were to move the active encoder and did not, the newest first."""
+    assert record.active is not None
+    name, digest = record.active.name, record.active.digest
+
+    def is_move(update: HandoverRecord) -> bool:
+        return update.incumbent.name == name and update.successor.digest == digest
+
+    return list(takewhile(is_move, reversed(record.history)))
 
 
 def _is_current(desired: Desired, record: ChannelRecord) -> bool:

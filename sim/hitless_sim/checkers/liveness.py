@@ -23,6 +23,7 @@ SLACK_US = 20 * MICROSECONDS  # views that are old, calls that time out, back-of
 WRONG_CLOCK_US = 60 * MICROSECONDS  # by so much a clock may have been wrong until all was healed
 FLAPS_MAX = 8  # changes of the phase, more than any story needs
 FLAPS_WITHIN_US = MICROSECONDS
+MOVES_IN_VAIN = 2  # failures that say that another one will fail
 STOOD_STILL_US = 40 * MICROSECONDS  # for so long an encoder may have
 SETTLED = (PeerPhase.ARMED, PeerPhase.SWITCHED, PeerPhase.RELEASED, PeerPhase.ABORTED)
 
@@ -32,7 +33,7 @@ class ComesToRest(Checker):
 
     It is live, no handover is under way, the active encoder is on air under its term, is of the
     version asked for (or the record says why not), no encoder is left over or missing, or stays on
-    a node that is being emptied (with the same exception).
+    a node that is being emptied (with the same exception, and while moves go on failing).
     """
 
     invariant = "I11"
@@ -44,13 +45,17 @@ class ComesToRest(Checker):
             return
         if self._is_in_vain(ended, wanted):
             return
-        complaint = (
-            _not_live(ended.record, wanted)
-            or _not_leading(ended, anybody=self.story.blind and wanted.hot_spare)
-            or _not_current(ended.record, wanted)
-            or _wrong_pods(ended, wanted)
-            or self._on_a_leaving_node(ended, wanted)
-        )
+        if ended.record.active is None:
+            raise self.object(ended, f"the channel is {ended.record.phase}")
+        complaint = _not_leading(ended, anybody=self.story.blind and wanted.hot_spare)
+        if not _moves_in_vain(ended.record):
+            complaint = (
+                _not_live(ended.record, wanted)
+                or complaint
+                or _not_current(ended.record, wanted)
+                or _wrong_pods(ended, wanted)
+                or self._on_a_leaving_node(ended, wanted)
+            )
         if complaint is not None:
             raise self.object(ended, complaint)
 
@@ -79,6 +84,17 @@ class ComesToRest(Checker):
         pods = [pod for pod in self.story.pods.values() if pod.name == active.name]
         runs = [run for run in self.story.runs.values() if run.name == active.name]
         return bool(pods) and all(run.quality is Quality.MISMATCH for run in runs)
+
+
+def _moves_in_vain(record: ChannelRecord) -> bool:
+    """The last updates were to move the active encoder, and failed: it is tried now and then."""
+    active, tried = record.active, record.history[-MOVES_IN_VAIN:]
+    return (
+        active is not None
+        and len(tried) == MOVES_IN_VAIN
+        and all(u.incumbent.name == active.name for u in tried)
+        and all(u.successor.digest == active.digest for u in tried)
+    )
 
 
 def _not_live(record: ChannelRecord, wanted: Desired) -> str | None:

@@ -287,7 +287,7 @@ OPERATOR: tuple[Mutant, ...] = (
     Mutant(
         "never-moves-again",
         f"{CORE}.supervisor",
-        "    return last.finished_us + desired.policy.start_s * MICROSECONDS",
+        "    return (failed[0].finished_us or 0) + wait_s * MICROSECONDS",
         "    return None",
         "a move that did not work is forgotten",
     ),

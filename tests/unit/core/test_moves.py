@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from tests.unit.core.world import World, desired
@@ -63,6 +64,24 @@ def test_a_move_that_fails_refuses_no_version_and_is_tried_again_later(world: Wo
     assert decision.wake_at_us == finished.finished_us + world.want.policy.start_s * 1_000_000
     world.run(world.want.policy.start_s + 40)
     assert active(world) != "ch-1"
+
+
+def test_moves_that_fail_again_and_again_come_at_twice_the_distance(world: World) -> None:
+    leave(world, "ch-1")
+    begun: list[int] = []
+    for _ in range(600):
+        world.run(1)
+        update = world.record.handover
+        if update is not None and update.live:
+            if update.started_us not in begun:
+                begun.append(update.started_us)
+            world.want = replace(world.want, abort_id=update.handover_id)
+    start_us = world.want.policy.start_s * 1_000_000
+    distances = [b - a for a, b in pairwise(begun)]
+    assert len(distances) >= 2
+    for number, distance in enumerate(distances):
+        assert start_us << number <= distance < (start_us << number) + 10_000_000
+    assert active(world) == "ch-1"
 
 
 def test_who_may_stay_after_all_stays(world: World) -> None:
