@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 
 from hitless_handover.parts import PartGrid
 
-AHEAD_SEGMENTS = 4  # parts are kept of so many segments after the newest decided one
+AHEAD_SEGMENTS = 4  # besides the one in the making, of which parts are kept: the last touched ones
 ENCODERS_MAX = 8  # compared for one part
 HEARD_SEGMENTS = 4  # whose parts are remembered to measure lags
 
@@ -145,7 +145,7 @@ PartEffect = PublishPart | SkipParts
 
 
 def arrive(parts: Parts, event: PartArrived, term: int, now_us: int) -> Parts:
-    """Remember a track of a part, unless it is decided or too far ahead."""
+    """Remember a track of a part, unless it is decided."""
     parts = _hear(parts, event, term, now_us)
     if not is_wanted(parts, event.segment, event.part):
         return parts
@@ -171,8 +171,24 @@ def arrive(parts: Parts, event: PartArrived, term: int, now_us: int) -> Parts:
         tracks=tuple((name, *tracks[name]) for name in sorted(tracks)),
         complete_us=complete_us,
     )
-    kept = tuple(d for d in parts.deliveries if d is not before)
-    return replace(parts, deliveries=(*kept, delivery))
+    others = tuple(d for d in parts.deliveries if d is not before)
+    return _bounded(replace(parts, deliveries=(*others, delivery)))
+
+
+def kept(parts: Parts) -> frozenset[int]:
+    """The segments of which parts may still be published."""
+    return frozenset(delivery.segment for delivery in parts.deliveries)
+
+
+def _bounded(parts: Parts) -> Parts:
+    """Without the segments that were not touched for longest; a gap may make any of them next."""
+    touched = dict.fromkeys(d.segment for d in reversed(parts.deliveries))
+    ahead = [segment for segment in touched if segment != parts.segment]
+    if len(ahead) <= AHEAD_SEGMENTS:
+        return parts
+    gone = set(ahead[AHEAD_SEGMENTS:])
+    remaining = tuple(d for d in parts.deliveries if d.segment not in gone)
+    return replace(parts, deliveries=remaining)
 
 
 def _hear(parts: Parts, event: PartArrived, term: int, now_us: int) -> Parts:
@@ -190,11 +206,11 @@ def _hear(parts: Parts, event: PartArrived, term: int, now_us: int) -> Parts:
 
 def is_wanted(parts: Parts, segment: int, part: int) -> bool:
     """Whether a part may still be published, or be compared with what is."""
-    if parts.segment is None or not 0 <= part < parts.rules.per_segment:
+    if not 0 <= part < parts.rules.per_segment:
         return False
     if segment == parts.segment:
         return part >= _gop_start(parts, parts.following)
-    return parts.segment < segment < parts.segment + AHEAD_SEGMENTS
+    return parts.segment is None or segment > parts.segment
 
 
 def is_through(parts: Parts, segment: int) -> bool:

@@ -327,8 +327,11 @@ def _judge_active(
         # As the platform said, and still does.
         return replace(record, problem=_problem_of(seen)), ()
     since = record.active.since_us or now_us
+    # A refused version that is on air after all: there was nothing else left.
+    refused = "" if record.refused_digest == record.active.digest else record.refused_digest
     live = replace(
         record,
+        refused_digest=refused,
         phase=ChannelPhase.LIVE,
         problem=_refusal_of(record),
         active=replace(record.active, since_us=since, process=seen.process),

@@ -136,12 +136,13 @@ class LiveParts:
         self.window.settle(window.last)
 
 
-def _wanted(core: Parts, window: Window | None) -> range:
+def _wanted(core: Parts, window: Window | None) -> frozenset[int]:
     """Segments whose parts may still be published.
 
-    From the shell's last segment on, not the core's: effects that are still to be carried out need
-    their bytes.
+    Those after the shell's last one too, not only the core's: effects that are still to be carried
+    out need their bytes.
     """
+    wanted = part_selection.kept(core)
     if core.segment is None or window is None:
-        return range(0)
-    return range(window.last + 1, core.segment + part_selection.AHEAD_SEGMENTS)
+        return wanted
+    return wanted | {*range(window.last + 1, core.segment + 1)}

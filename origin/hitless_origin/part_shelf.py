@@ -7,7 +7,7 @@ room. A restarted origin has an empty shelf; encoders push whole what was not an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -45,7 +45,7 @@ class PartShelf:
         self._per_segment = per_segment
         self._tracks: dict[Place, _Track] = {}
 
-    def put(self, push: PartPush, wanted: range) -> Shelved:
+    def put(self, push: PartPush, wanted: Container[int]) -> Shelved:
         """Keep a part. Raises PushRefused (409, 413), and then nothing has changed."""
         self._compare(push.place, push.part, push.body)
         known = self._tracks.get(push.place)
@@ -56,7 +56,7 @@ class PartShelf:
         return self._put(push.place, push.part, push.body, push.priority, wanted)
 
     def put_whole(
-        self, place: Place, parts: tuple[PartBody, ...], priority: int, wanted: range
+        self, place: Place, parts: tuple[PartBody, ...], priority: int, wanted: Container[int]
     ) -> None:
         """Keep every part of a whole segment. Raises PushRefused (409), nothing has changed."""
         for part, body in enumerate(parts):
@@ -104,7 +104,7 @@ class PartShelf:
                 digest=track.digests[part],
             )
 
-    def release(self, wanted: range, oldest: int) -> None:
+    def release(self, wanted: Container[int], oldest: int) -> None:
         """Forget the bytes of whole tracks that nobody will publish, and what is below oldest."""
         for place in [place for place in self._tracks if place.segment < oldest]:
             del self._tracks[place]
@@ -126,7 +126,7 @@ class PartShelf:
             raise refusals.other_bytes(what, known, body.digest)
 
     def _put(
-        self, place: Place, part: int, body: PartBody, priority: int, wanted: range
+        self, place: Place, part: int, body: PartBody, priority: int, wanted: Container[int]
     ) -> Shelved:
         track = self._tracks.get(place)
         if track is None:
@@ -140,7 +140,7 @@ class PartShelf:
             return Shelved.NEW
         return Shelved.RAISED if priority > before else Shelved.HELD
 
-    def _make_room(self, place: Place, wanted: range) -> None:
+    def _make_room(self, place: Place, wanted: Container[int]) -> None:
         """Let go of the oldest segment of the encoder's track, if too many have bytes."""
         heavy = [
             other

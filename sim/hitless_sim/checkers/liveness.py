@@ -33,7 +33,7 @@ class ComesToRest(Checker):
 
     It is live, no handover is under way, the active encoder is on air under its term, is of the
     version asked for (or the record says why not), no encoder is left over or missing, or stays on
-    a node that is being emptied (with the same exception, and while moves go on failing).
+    a node that is being emptied (unless moves go on failing).
     """
 
     invariant = "I11"
@@ -64,9 +64,6 @@ class ComesToRest(Checker):
         assert active is not None
         if wanted.paused or active.digest != wanted.digest:
             return None
-        last = ended.record.handover
-        if last is not None and last.phase is not HandoverPhase.COMPLETED:
-            return None  # it was tried, and the record says what came of it
         kept = (active, ended.record.spare)
         leaving = [pod.uid for pod in self.story.pods.values() if pod.leaving]
         staying = [e.name for e in kept if e is not None and e.uid in leaving]
@@ -122,6 +119,8 @@ def _not_leading(ended: Ended, *, anybody: bool) -> str | None:
 def _not_current(record: ChannelRecord, wanted: Desired) -> str | None:
     assert record.active is not None
     if record.active.digest == wanted.digest:
+        if record.refused_digest == wanted.digest:
+            return f"{wanted.digest} is on air and counts as refused"
         return None if record.problem is None else f"a problem that is none: {record.problem}"
     if wanted.paused:
         return None

@@ -154,6 +154,8 @@ class PartsFollow(_OfParts):
         what = f"parts {fact.first} to {fact.last} of {fact.segment}"
         if air is None or (fact.segment, fact.first) != (air.segment, air.following):
             raise self.object(fact, f"{what} are skipped where they are not next")
+        if not fact.first:
+            raise self.object(fact, f"{what} are skipped: the segment is begun in its middle")
         if fact.last < fact.first or (fact.last + 1) % self.per_gop:
             raise self.object(fact, f"{what} are skipped, and nothing can begin after them")
 

@@ -100,13 +100,6 @@ ORIGIN: tuple[Mutant, ...] = (
         "viewers are given parts of what is not next",
     ),
     Mutant(
-        "part-skipped-that-is-there",
-        f"{CORE}.part_selection",
-        "    if not parts.following:\n        return None, now_us",
-        "    if parts.following > parts.rules.per_segment:\n        return None, now_us",
-        "the first GOP is given up for the second",
-    ),
-    Mutant(
         "slower-leader-starves",
         f"{CORE}.part_selection",
         "    wanted_us = 2 * parts.lag_us",

@@ -39,7 +39,7 @@ class Air:
     parts: as "encoder" + "segment.part", a fallback with "!"; skipped ones as "-segment.part".
     """
 
-    def __init__(self, grid: PartGrid = GRID) -> None:
+    def __init__(self, grid: PartGrid = GRID, *, on_air: bool = True) -> None:
         self.state = Selection(
             rules=Rules(tracks=TRACKS, segment_frames=60, deadline_us=PATIENCE_US),
             parts=Parts(rules=PartRules.of(grid, TRACKS, 150)),
@@ -49,7 +49,8 @@ class Air:
         self.parts: list[str] = []
         self.wholes: list[str] = []
         self.gaps: list[tuple[int, int]] = []
-        self.whole(99, "a", 5)
+        if on_air:
+            self.whole(99, "a", 5)
 
     def part(
         self, segment: int, part: int, encoder: str, priority: int = 5, data: str = "same"
@@ -303,6 +304,29 @@ def test_a_gap_ends_what_was_begun(air: Air) -> None:
     assert air.wholes[-1] == "a102"
 
 
+def test_parts_that_came_before_a_gap_are_there_after_it(air: Air) -> None:
+    air.part(120, 0, "a")
+    air.whole(119, "a")
+    air.wait(PATIENCE_US)
+    assert air.gaps == [(100, 118)]
+    assert air.parts == ["a120.0"]
+
+
+def test_parts_that_came_before_the_first_segment_are_there_after_it() -> None:
+    air = Air(on_air=False)
+    air.part(100, 0, "a")
+    air.whole(99, "a")
+    assert air.parts == ["a100.0"]
+
+
+def test_an_encoder_far_ahead_pushes_out_nothing_that_is_just_being_made(air: Air) -> None:
+    for number in range(20):
+        air.part(9000 + number, 0, "garbage", 0)
+        air.part(101, number % 4, "a")
+    air.whole(100, "a")
+    assert air.parts == ["a101.0", "a101.1", "a101.2", "a101.3"]
+
+
 def test_what_is_kept_is_bounded(air: Air) -> None:
     for segment in range(100, 140):
         for part in range(4):
@@ -310,5 +334,5 @@ def test_what_is_kept_is_bounded(air: Air) -> None:
                 air.part(segment, part, f"e{encoder}", 0, "other")
     parts = air.state.parts
     assert parts is not None
-    assert len(parts.deliveries) <= 4 * 4 * 8
+    assert len(parts.deliveries) <= 5 * 4 * 8
     assert len(parts.heard) <= 16
