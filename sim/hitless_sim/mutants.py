@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -27,6 +28,7 @@ from hitless_sim.mutant_list import MUTANTS, Mutant
 TIMEOUT_S = 900
 STALE_EXIT = 3
 OPTION_COUNT = 2
+SEEDS_BEFORE_PLANS = 100
 
 
 class StaleMutant(Exception):
@@ -85,7 +87,10 @@ def mutated(mutant: Mutant, source: str) -> str:
 
 
 def work(name: str, seeds_max: int) -> Verdict:
-    """Run seeds, then the saved plans, with the mutant in place, until a checker objects."""
+    """Run seeds with the mutant in place until a checker objects.
+
+    After the first few come the saved plans: most of what few seeds show, they show at once.
+    """
     mutant = next(m for m in MUTANTS if m.name == name)
     sys.meta_path.insert(0, _MutantFinder(mutant))
     from hitless_sim.plan import plan_of  # noqa: PLC0415 - the core only comes after the finder
@@ -94,20 +99,20 @@ def work(name: str, seeds_max: int) -> Verdict:
 
     if mutant.module not in sys.modules:
         raise StaleMutant(f"mutant {name}: nothing imports {mutant.module}")
-    for seed in range(seeds_max):
-        found = judge(plan_of(seed))
-        if found is not None:
-            return Verdict(
-                name=name, caught_by=found.invariant, seeds=seed + 1, message=found.message
-            )
-    for title, plan in saved_plans():
+    few = min(seeds_max, SEEDS_BEFORE_PLANS)
+    trials = chain(
+        (("", seed + 1, plan_of(seed)) for seed in range(few)),
+        ((title, few, plan) for title, plan in saved_plans()),
+        (("", seed + 1, plan_of(seed)) for seed in range(few, seeds_max)),
+    )
+    for title, tried, plan in trials:
         found = judge(plan)
         if found is not None:
             return Verdict(
                 name=name,
                 caught_by=found.invariant,
                 plan=title,
-                seeds=seeds_max,
+                seeds=tried,
                 message=found.message,
             )
     return Verdict(name=name, seeds=seeds_max)
