@@ -110,12 +110,13 @@ async def test_viewers_of_parts_miss_none_when_the_encoder_dies_in_the_middle_of
     ):
         await run.until_notice("OnAir")
         await until_delivering(run, "demo-2")
-        viewer = PartViewer(f"http://127.0.0.1:{run.port}/live/default/demo/v180")
+        origin = f"http://127.0.0.1:{run.port}"
+        viewer = PartViewer(f"{origin}/live/default/demo/v180", PARTS)
         watching = asyncio.create_task(viewer.follow(http))
         try:
             (pid,) = [p for p in run.encoder_pids() if '"encoderId":"demo-1"' in environment(p)]
             await until(lambda: in_the_middle(viewer, watching), "a part inside a GOP")
-            killed_after = viewer.seen[-1][:2]
+            killed_after = viewer.seen[-1]
             os.kill(pid, signal.SIGKILL)
             await run.until_notice("StandbyTookOver")
             await run.until_notice("OnAir", 2)
@@ -125,14 +126,18 @@ async def test_viewers_of_parts_miss_none_when_the_encoder_dies_in_the_middle_of
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         report = await run.report()
+        async with http.get(f"{origin}/metrics") as response:
+            metrics = await response.text()
         assert await run.stop() == 0
     assert report["gaps"] == 0
-    numbers = [segment * PARTS + part for segment, part, _ in viewer.seen]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "each part once"
-    assert not [row for row in viewer.seen if row[2]], f"after {killed_after}"
+    assert viewer.seen == sorted(set(viewer.seen)), "each part once, in order"
+    assert (viewer.missing, viewer.gaps) == ([], []), f"killed after {killed_after}"
+    skipped = [line for line in metrics.splitlines() if line.startswith(SKIPPED)]
+    assert [float(line.split()[-1]) for line in skipped] == [0]
 
 
 PARTS = 10
+SKIPPED = "hitless_origin_parts_skipped_total{"
 
 
 def in_the_middle(viewer: PartViewer, watching: asyncio.Task[None]) -> bool:
