@@ -99,7 +99,7 @@ def _run_pod(stage: Stage, owner: str) -> None:
 def test_a_pause_holds_up_and_an_abort_calls_off(operated: Stage) -> None:
     assert operated.hitless("pause", "first").exit_code == 0
     result = operated.hitless(
-        "update", "first", "--image", V2, "--force-conflicts", "--wait", "--timeout", "30s"
+        "update", "first", "--image", V2, "--force-conflicts", "--wait", "--timeout", "180s"
     )
     assert result.exit_code == 1
     assert "Paused" in result.stderr
@@ -107,10 +107,10 @@ def test_a_pause_holds_up_and_an_abort_calls_off(operated: Stage) -> None:
     until("the update", lambda: operated.json("status", "first")["phase"] == "Updating")
     update = operated.json("status", "first")["handover"]
     assert (update["phase"], update["to"]["image"]) == ("Starting", V2)
-    result = operated.hitless("abort", "first", "--wait", "--timeout", "60s")
+    result = operated.hitless("abort", "first", "--wait", "--timeout", "180s")
     assert result.exit_code == 0, result.stderr
     last = operated.json("history", "first")["handovers"][-1]
     assert (last["id"], last["reason"]) == (update["id"], "AbortRequested")
-    again = operated.hitless("update", "first", "--image", V2, "--wait", "--timeout", "30s")
+    again = operated.hitless("update", "first", "--image", V2, "--wait", "--timeout", "180s")
     assert again.exit_code == 1
     assert "not tried again: AbortRequested: called off by the user" in again.stderr

@@ -23,7 +23,7 @@ STAND_INS = (
     "--origin-command",
     f"{sys.executable} {HERE / 'stand_in_origin.py'}",
 )
-DEADLINE_S = 90.0
+DEADLINE_S = 180.0
 POLL_S = 0.1
 
 Row = dict[str, Any]
