@@ -301,7 +301,8 @@ def main() -> None:
         _programs()
         return
     with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as plane:
-        plane.install(ROOT / "crds" / "encoderdeployments.hitless.video.yaml")
+        for definition in sorted((ROOT / "crds").glob("*.yaml")):
+            plane.install(definition)
         print(f"export KUBECONFIG={plane.kubeconfig}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()

@@ -174,7 +174,8 @@ def _of_generation(made: ChannelRecord, generation: int) -> ChannelRecord:
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with control_plane(tmp_path_factory.mktemp("control-plane")) as running:
-        running.install(ROOT / "crds" / "encoderdeployments.hitless.video.yaml")
+        for definition in sorted((ROOT / "crds").glob("*.yaml")):
+            running.install(definition)
         yield running
 
 
