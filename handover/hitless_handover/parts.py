@@ -8,13 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hitless_handover.timeline import (
-    AAC_FRAME_SAMPLES,
-    MICROSECONDS,
-    Timeline,
-    TimelineError,
-    ceil_div,
-)
+from hitless_handover.timeline import Timeline, TimelineError
 
 # Parts differ by one AAC frame of 21 ms at most; from here on the shortest is at least 85 percent
 # of the longest, as RFC 8216bis 4.4.3.7 demands of parts.
@@ -54,8 +48,7 @@ class PartGrid:
     @property
     def part_us(self) -> int:
         """Wall time of a part, microseconds, rounded up."""
-        line = self.timeline
-        return ceil_div(self.part_frames * line.rate_den * MICROSECONDS, line.rate_num)
+        return self.timeline.span_us(self.part_frames)
 
     def first_frame(self, segment: int, part: int) -> int:
         """The first picture of a part; part = per_segment is the next segment's first."""
@@ -63,8 +56,4 @@ class PartGrid:
 
     def first_audio_frame(self, segment: int, part: int) -> int:
         """The first AAC frame of a part: the first that starts at or after its first picture."""
-        line = self.timeline
-        return ceil_div(
-            self.first_frame(segment, part) * line.rate_den * line.audio_rate,
-            AAC_FRAME_SAMPLES * line.rate_num,
-        )
+        return self.timeline.audio_frame_at(self.first_frame(segment, part))

@@ -73,7 +73,11 @@ class Timeline:
     @property
     def segment_us(self) -> int:
         """Wall time of a segment, microseconds, rounded up."""
-        return ceil_div(self.segment_frames * self.rate_den * MICROSECONDS, self.rate_num)
+        return self.span_us(self.segment_frames)
+
+    def span_us(self, frames: int) -> int:
+        """Wall time of so many frames, microseconds, rounded up."""
+        return ceil_div(frames * self.rate_den * MICROSECONDS, self.rate_num)
 
     def pts_ticks(self, frame: int) -> int:
         """The presentation time of a frame, in ticks."""
@@ -93,10 +97,11 @@ class Timeline:
 
     def first_audio_frame(self, segment: int) -> int:
         """The first AAC frame of a segment: the first that starts at or after its first picture."""
-        return ceil_div(
-            self.first_frame(segment) * self.rate_den * self.audio_rate,
-            AAC_FRAME_SAMPLES * self.rate_num,
-        )
+        return self.audio_frame_at(self.first_frame(segment))
+
+    def audio_frame_at(self, frame: int) -> int:
+        """The first AAC frame that starts at or after the start of a video frame."""
+        return ceil_div(frame * self.rate_den * self.audio_rate, AAC_FRAME_SAMPLES * self.rate_num)
 
     def first_sample(self, frame: int) -> int:
         """The first audio sample at or after the start of a video frame."""
@@ -108,7 +113,7 @@ class Timeline:
 
     def wall_us(self, frame: int) -> int:
         """The wall time, in microseconds since the epoch, at which a frame starts (rounded up)."""
-        return ceil_div(frame * self.rate_den * MICROSECONDS, self.rate_num)
+        return self.span_us(frame)
 
     def timecode(self, frame: int) -> str:
         """`HH:MM:SS:FF`, non-drop, counted from the epoch at the nominal rate."""

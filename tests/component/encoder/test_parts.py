@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
+from tests.component.encoder import test_sink
 from tests.component.encoder.studio import START_US, Receiver, make_config, receiver, record
-from tests.component.encoder.test_sink import Pushes, Watch
+from tests.component.encoder.test_sink import Pushes
 
 from hitless_encoder.boxes import walk
 from hitless_encoder.plan import plan_media
-from hitless_encoder.sink import Channel, PushOutcome, Sink
+from hitless_encoder.sink import PushOutcome, Sink
 from hitless_encoder.verify import check_structure, structure
 from hitless_handover.timeline import AAC_FRAME_SAMPLES
 
@@ -83,39 +84,8 @@ MEDIA = plan_media(
 )
 
 
-class Leads(Pushes):
-    """The lead changes while a segment is being made."""
-
-    withholding = False
-
-    def is_silent(self, _segment: int) -> bool:
-        return self.withholding
-
-
-@asynccontextmanager
-async def pushing(end: Receiver) -> AsyncIterator[tuple[Sink, Leads]]:
-    pushes = Leads()
-    sink = Sink(
-        channel=Channel(
-            base_url=end.url,
-            namespace="tests",
-            channel="channel",
-            encoder_id="one",
-            description=MEDIA.description,
-            inits=MEDIA.inits,
-        ),
-        clock=Watch(),
-        lead_of=pushes.lead_of,
-        is_silent=pushes.is_silent,
-        on_segment=pushes.begun.append,
-        on_pushed=pushes.pushed,
-        on_failed=pushes.failed.append,
-    )
-    await sink.start()
-    try:
-        yield sink, pushes
-    finally:
-        await sink.close()
+def pushing(end: Receiver) -> AbstractAsyncContextManager[tuple[Sink, Pushes]]:
+    return test_sink.pushing(end, media=MEDIA)
 
 
 def part(number: int, segment: int = 7) -> dict[str, bytes]:
@@ -132,7 +102,7 @@ def wholly_pushed(end: Receiver) -> list[str]:
     return [path for path in end.order if path.endswith((".m4s",)) and path.count(".") == 1]
 
 
-async def make(sink: Sink, end: Receiver, pushes: Leads, segment: int = 7) -> None:
+async def make(sink: Sink, end: Receiver, pushes: Pushes, segment: int = 7) -> None:
     """The first part is on its way before the others are made."""
     sink.offer_part(segment, 0, part(0, segment))
     await settle(pushes, lambda: f"audio/{segment}.0.m4s" in end.order)

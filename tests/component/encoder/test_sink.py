@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.component.encoder.studio import START_US, Receiver, make_config, receiver
 
-from hitless_encoder.plan import plan_media
+from hitless_encoder.plan import Media, plan_media
 from hitless_encoder.sink import QUEUE_SEGMENTS, Channel, PushOutcome, Sink
 from hitless_handover.leadership import Lead
 from hitless_wire.ingest import ChannelDescription
@@ -43,10 +43,14 @@ class Pushes:
         self.ended: dict[int, PushOutcome] = {}
         self.failed: list[BaseException] = []
         self.silent = False
+        self.withholding = False
 
     def lead_of(self, segment: int) -> Lead:
         self.asked.append(segment)
         return Lead(segment, segment * 10, silent=self.silent)
+
+    def is_silent(self, _segment: int) -> bool:
+        return self.withholding
 
     def pushed(self, segment: int, outcome: PushOutcome) -> None:
         self.ended[segment] = outcome
@@ -57,7 +61,9 @@ class Pushes:
 
 
 @asynccontextmanager
-async def pushing(end: Receiver, base_url: str | None = None) -> AsyncIterator[tuple[Sink, Pushes]]:
+async def pushing(
+    end: Receiver, base_url: str | None = None, media: Media = MEDIA
+) -> AsyncIterator[tuple[Sink, Pushes]]:
     pushes = Pushes()
     sink = Sink(
         channel=Channel(
@@ -65,12 +71,12 @@ async def pushing(end: Receiver, base_url: str | None = None) -> AsyncIterator[t
             namespace="tests",
             channel="channel",
             encoder_id="one",
-            description=MEDIA.description,
-            inits=MEDIA.inits,
+            description=media.description,
+            inits=media.inits,
         ),
         clock=Watch(),
         lead_of=pushes.lead_of,
-        is_silent=lambda _: False,
+        is_silent=pushes.is_silent,
         on_segment=pushes.begun.append,
         on_pushed=pushes.pushed,
         on_failed=pushes.failed.append,
