@@ -24,6 +24,7 @@ spec:
   profiles:
     - {name: v180, width: 320, height: 180, maxKbps: 300}
   handover: {leadSegments: 2, holdSegments: 2, verify: {segments: 1}}
+  output: {windowSeconds: 3600}  # longer than a busy machine can take
 """
 INSTALLED: tuple[str, ...] = ()
 
@@ -161,6 +162,6 @@ async def until_delivering(run: LocalRun, name: str) -> None:
         while True:
             report = await run.report()
             for fed in report["inputs"]:
-                if fed["encoder"] == name and (report["lastSegment"] or 0) > fed["lastSegment"]:
+                if fed["encoder"] == name and (report["lastSegment"] or 0) >= fed["lastSegment"]:
                     return
             await asyncio.sleep(POLL_S)
