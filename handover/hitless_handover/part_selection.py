@@ -271,6 +271,17 @@ def close(
     ), effects
 
 
+def begin(parts: Parts, segment: int, now_us: int) -> Parts:
+    """Another edition is on air: nothing known of parts counts from this segment on."""
+    return Parts(
+        rules=parts.rules,
+        segment=segment,
+        advanced_us=now_us,
+        fallbacks=parts.fallbacks,
+        skipped=parts.skipped,
+    )
+
+
 def _flush(parts: Parts, encoder: str, term: int, now_us: int) -> tuple[Parts, list[PartEffect]]:
     effects: list[PartEffect] = []
     while parts.following < parts.rules.per_segment:

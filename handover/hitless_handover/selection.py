@@ -5,7 +5,7 @@ the time and gives the new state, effects and the next wake-up. The origin's sel
 it and carries out the effects.
 
 Theory of operation. A *delivery* is one encoder's segment k; it is *complete* when every track of
-the channel arrived from that encoder, and its priority is the lowest of its tracks. Segments are
+the encoder's edition arrived from it, and its priority is the lowest of its tracks. Segments are
 decided strictly in order, k = last + 1, each once:
 
 - The *term* is the highest priority of any complete delivery of a segment up to k. A delivery that
@@ -24,6 +24,10 @@ The first complete segment starts the timeline at once: a channel is born with o
 waiting for a second would delay every channel's first picture to spare a switch that nobody sees.
 
 A channel with parts shows them ahead of the whole segment, by the rule in `part_selection`.
+
+Encoders may deliver different *editions* of the channel, which viewers can't be switched between
+unseen. The choice is the same: only terms decide. Parts come from encoders of the edition on air
+alone, and what is known of them is forgotten when another edition is published.
 """
 
 from __future__ import annotations
@@ -121,6 +125,9 @@ def _close_parts(
     """A segment or a gap was decided: what is left of its parts."""
     if state.parts is None or state.last is None:
         return state, []
+    if state.edition != before.edition:
+        parts = part_selection.begin(state.parts, state.last + 1, now_us)
+        return replace(state, parts=parts), []
     encoder = state.encoder if state.published != before.published else None
     parts, made = part_selection.close(state.parts, encoder, before.term, state.last, now_us)
     return replace(state, parts=parts), [*made]
@@ -170,9 +177,15 @@ def _with_track(before: Delivery | None, event: Arrived, rules: Rules, now_us: i
     tracks = dict(before.tracks) if before else {}
     tracks[event.track] = max(event.priority, tracks.get(event.track, 0))
     complete_us = before.complete_us if before else None
-    if complete_us is None and rules.tracks <= tracks.keys():
+    needed = rules.tracks if event.tracks is None else event.tracks
+    if complete_us is None and needed <= tracks.keys():
         complete_us = now_us
-    return Delivery(encoder=event.encoder, tracks=tuple(tracks.items()), complete_us=complete_us)
+    return Delivery(
+        encoder=event.encoder,
+        tracks=tuple(tracks.items()),
+        complete_us=complete_us,
+        edition=event.edition,
+    )
 
 
 def _with_delivery(slot: Slot, delivery: Delivery, now_us: int) -> Slot:
@@ -274,6 +287,7 @@ def _publish(state: Selection, slot: Slot, now_us: int) -> tuple[Selection, list
             priority=best.priority,
             fallback=fallback,
             term=term,
+            edition=best.edition,
         )
     ]
     switches, count = state.switches, state.switch_count
@@ -292,6 +306,7 @@ def _publish(state: Selection, slot: Slot, now_us: int) -> tuple[Selection, list
         switches=switches,
         switch_count=count,
         advanced_us=now_us,
+        edition=best.edition,
     )
     state, dropped = _settle(state, before=before, published=slot.segment)
     return state, [*effects, *dropped]

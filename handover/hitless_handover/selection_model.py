@@ -56,11 +56,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What one encoder delivered of one segment. complete_us: when the last track came, or None."""
+    """What one encoder delivered of one segment. complete_us: when the last track came, or None.
+
+    edition: as its arrivals have it.
+    """
 
     encoder: str
     tracks: tuple[tuple[str, int], ...]  # (track, priority), in order of arrival
     complete_us: int | None = None
+    edition: int = 0
 
     @property
     def priority(self) -> int:
@@ -93,6 +97,7 @@ class Selection:
     published segment, by `encoder` with `priority`. slots: ascending; up to HISTORY_MAX published
     ones, then up to PENDING_MAX undecided ones. gaps: segments never published. advanced_us: time
     of the last publication. parts: of the segment in the making; None where the channel has none.
+    edition: of the newest published segment.
     """
 
     rules: Rules
@@ -108,16 +113,23 @@ class Selection:
     slots: tuple[Slot, ...] = ()
     advanced_us: int = 0
     parts: Parts | None = None
+    edition: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """One valid track of a segment arrived. A resend may raise the priority, never lower it."""
+    """One valid track of a segment arrived. A resend may raise the priority, never lower it.
+
+    edition: which interchangeable make of the channel the encoder delivers; all of one encoder's
+    segment is of one. tracks: names that make this edition complete; None: the channel's.
+    """
 
     segment: int
     track: str
     encoder: str
     priority: int
+    edition: int = 0
+    tracks: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +149,17 @@ Event = Arrived | PartArrived | Tick | PublishFailed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """Put the encoder's whole rendition set of the segment on air. term: highest known by now."""
+    """Put the encoder's whole rendition set of the segment on air. term: highest known by now.
+
+    edition: of the delivery; parts of another one are of no use from now on.
+    """
 
     segment: int
     encoder: str
     priority: int
     fallback: bool
     term: int
+    edition: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from hitless_handover import selection, selection_model
+from hitless_handover.part_selection import PartArrived, PartRules, Parts
 from hitless_handover.selection_model import (
     Admission,
     Arrived,
@@ -498,3 +499,61 @@ def test_random_deliveries_keep_the_invariants(channel: Channel, seed: int) -> N
     channel.wait(10 * DEADLINE_US)
     assert channel.wake_at_us is None
     assert len(channel.air) >= 1
+
+
+# --- editions ---------------------------------------------------------------------------------
+
+
+def test_a_delivery_is_complete_with_the_tracks_of_its_edition() -> None:
+    state = Selection(rules=RULES)
+    for track in ("v0", "hd"):
+        event = Arrived(
+            segment=1,
+            track=track,
+            encoder="b",
+            priority=1,
+            edition=3,
+            tracks=frozenset(("v0", "hd")),
+        )
+        result = selection.step(state, event, 0)
+        state = result.state
+    assert result.effects == (
+        Publish(segment=1, encoder="b", priority=1, fallback=False, term=1, edition=3),
+    )
+    assert state.edition == 3
+
+
+def test_parts_of_another_edition_are_forgotten_at_the_change() -> None:
+    """A segment of which all parts have come in advance is no reason to go back to its encoder."""
+    rules = PartRules(
+        tracks=frozenset(TRACKS), per_segment=2, per_gop=2, deadline_us=10, patience_us=100
+    )
+    state = Selection(
+        rules=RULES,
+        last=4,
+        published=4,
+        encoder="a",
+        term=1,
+        priority=1,
+        parts=Parts(rules=rules, segment=5, skipped=7),
+    )
+    events: list[selection_model.Event] = [
+        PartArrived(segment=6, part=part, track=track, encoder="a", priority=0, digest="x")
+        for part in range(2)
+        for track in TRACKS
+    ]
+    events += [Arrived(segment=6, track=track, encoder="a", priority=0) for track in TRACKS]
+    for event in events:
+        state = selection.step(state, event, 0).state
+    other = Arrived(
+        segment=5,
+        track="hd",
+        encoder="b",
+        priority=2,
+        edition=1,
+        tracks=frozenset(("hd",)),
+    )
+    result = selection.step(state, other, 1000)
+    assert [type(effect) for effect in result.effects] == [Publish, Switched]
+    assert result.state.last == 5
+    assert result.state.parts == Parts(rules=rules, segment=6, advanced_us=1000, skipped=7)
