@@ -27,6 +27,14 @@ all parts, one after the other, are the bytes of the segment. A part is answered
 missing, however often it comes, 201 when with it the track of the segment is whole, 200 when it was
 already: then the segment need not be pushed. Where that answer does not come, the encoder pushes
 the segment whole.
+
+What all encoders of a channel push is interchangeable: equal descriptions but for bandwidths and
+window, equal init segments. An encoder that sends `Hitless-Discontinuity: allowed` with its
+description may push another *edition* of the channel instead: other tracks, codecs, sizes, GOPs,
+parts, audio rate or init segments, on the same frame rate and segment length. Terms decide between
+editions as between encoders; where segments of two editions meet, viewers get a declared
+discontinuity. Only encoders of the edition on air may push parts; others are answered 404 and push
+segments whole.
 """
 
 from __future__ import annotations
@@ -45,8 +53,13 @@ from hitless_wire.resources import Name
 HEADER_ENCODER = "Hitless-Encoder"
 HEADER_PRIORITY = "Hitless-Priority"
 HEADER_DIGEST = "Hitless-Digest"
+HEADER_DISCONTINUITY = "Hitless-Discontinuity"  # with a description; any other value: not allowed
+DISCONTINUITY_ALLOWED = "allowed"
 SEGMENT_SUFFIX = ".m4s"
 INIT_NAME = "init.mp4"
+
+# Left out where it says nothing new: readers that do not know the field refuse it.
+_UNLESS_DEFAULT = Field(exclude_if=lambda value: not value)
 
 
 class TrackDescription(Model):
@@ -65,7 +78,7 @@ class TrackDescription(Model):
 
 
 class ChannelDescription(Model):
-    """What a channel is made of. Every encoder of a channel pushes an interchangeable one."""
+    """What an edition of a channel is made of. Its encoders push interchangeable ones."""
 
     rate_num: Annotated[int, Field(gt=0)]
     rate_den: Annotated[int, Field(gt=0)]
@@ -113,6 +126,7 @@ class SwitchReport(Model):
 
     segment: first segment taken from `to_encoder`. gap_frames: frames of the timeline that were not
     published at the change. overlap_frames: frames that both encoders had delivered there.
+    discontinuity: it was to another edition, and viewers got a declared discontinuity.
     """
 
     segment: int
@@ -124,6 +138,7 @@ class SwitchReport(Model):
     fallback: bool
     gap_frames: int
     overlap_frames: int
+    discontinuity: Annotated[bool, _UNLESS_DEFAULT] = False
 
 
 class EncoderInput(Model):
@@ -136,7 +151,10 @@ class EncoderInput(Model):
 
 
 class ChannelReport(Model):
-    """What the origin did with a channel: facts for operator, CLI and people."""
+    """What the origin did with a channel: facts for operator, CLI and people.
+
+    fingerprint: of the edition on air. discontinuities: declared ones, since the channel began.
+    """
 
     namespace: str
     channel: str
@@ -148,6 +166,7 @@ class ChannelReport(Model):
     fallbacks: int
     gaps: int
     mismatches: int
+    discontinuities: Annotated[int, _UNLESS_DEFAULT] = 0
     inputs: tuple[EncoderInput, ...]
     switches: tuple[SwitchReport, ...]  # the newest last, at most 50
 
