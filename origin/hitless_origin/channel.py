@@ -10,35 +10,34 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hitless_handover import selection, selection_model
 from hitless_handover.part_selection import PublishPart, SkipParts
-from hitless_handover.selection_model import Admission, Effect, RefusalReason
-from hitless_handover.timeline import MICROSECONDS
+from hitless_handover.selection_model import Admission, Arrived, Effect, RefusalReason
+from hitless_handover.timeline import Timeline
 from hitless_origin import journal, refusals
 from hitless_origin.boxes import InitFacts
 from hitless_origin.clock import Clock
-from hitless_origin.cmaf import judge_init
-from hitless_origin.description import difference
-from hitless_origin.errors import StoreError
+from hitless_origin.edition import Editions
+from hitless_origin.errors import PushRefused, StoreError
+from hitless_origin.introductions import Introductions, encoder_line
 from hitless_origin.live_parts import LiveParts
 from hitless_origin.mailbox import Mailbox
 from hitless_origin.manifests import Manifests
 from hitless_origin.names import ChannelKey
 from hitless_origin.part_shelf import Shelved
-from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush, arrived
+from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush
 from hitless_origin.recovery import Opened
-from hitless_origin.resume import resume
-from hitless_origin.roster import ENCODERS_MAX, EncoderRecord, Roster
+from hitless_origin.resume import parts_of, resume, roster_of
+from hitless_origin.showing import show
 from hitless_origin.store import Place
 from hitless_origin.view import ChannelView
 from hitless_origin.waits import Bell
 from hitless_origin.window import Window, window_segments
-from hitless_wire.ingest import ChannelDescription, TrackDescription
+from hitless_wire.ingest import ChannelDescription
 
 # RFC 8216 6.2.2 keeps a removed segment for the length of the playlist; longer windows get this.
 RETENTION_SECONDS_MAX = 600
@@ -63,28 +62,32 @@ class Channel:
         snapshot = opened.snapshot
         self.key = key
         self._log = logging.LoggerAdapter(log, {"channel": str(key)})
-        self.description = opened.description
-        self.timeline = opened.description.timeline()
+        aired = snapshot.aired.value()
+        self.editions = Editions(key, opened.editions.values(), snapshot.on_air, aired)
         self.window = None if snapshot.window is None else snapshot.window.value()
         self.selection = resume(opened, self.window, deadline_percent, clock.monotonic_us())
         self.mismatches = snapshot.mismatches
         self.published_count = 0  # since the process started
         self.disk_errors = 0
-        self.last_push_us = snapshot.published_us
-        self.encoders = Roster(
-            (name, EncoderRecord(inits=set(inits), last_push_us=snapshot.published_us))
-            for name, inits in snapshot.encoders.items()
-        )
+        self.encoders = roster_of(snapshot)
         self.manifests: Manifests | None = None
         self.bell = Bell()  # rings when the manifests change
-        self.parts = LiveParts.of(key, opened.description)
+        self.parts = LiveParts.of(key, self.editions.on_air)
         self._published_us = snapshot.published_us
         self._pending = opened.pending
         self._clock = clock
+        self._deadline_percent = deadline_percent
         self._store = opened.store
-        self._inits = dict(opened.inits)
-        self._facts = {t: judge_init(data, self.track(t)) for t, data in self._inits.items()}
-        self._outdated: set[str] = set()  # tracks whose init may change, after a long silence
+        self.introductions = Introductions(
+            key,
+            roster=self.encoders,
+            editions=self.editions,
+            store=opened.store,
+            clock=clock,
+            append=self._append,
+            undecided=self._undecided,
+            forgotten=self._forgotten,
+        )
         self._held: dict[Place, _Held] = {}
         self._mailbox = Mailbox(clock, lambda: self._feed(selection_model.Tick()))
         self._refresh()
@@ -106,29 +109,30 @@ class Channel:
 
     def remove(self) -> None:
         """Remove the closed channel's folder. Blocking."""
-        shutil.rmtree(self._store.root, ignore_errors=True)
+        self._store.remove()
 
     # --- what others may ask ------------------------------------------------------------------
 
-    def track(self, name: str) -> TrackDescription:
-        """A track's description. Raises PushRefused (404)."""
-        for track in self.description.tracks:
-            if track.name == name:
-                return track
-        known = [track.name for track in self.description.tracks]
-        raise refusals.unknown_track(self.key, name, known)
+    @property
+    def description(self) -> ChannelDescription:
+        """Of the edition on air."""
+        return self.editions.on_air.description
 
-    def init_facts(self, track: str) -> InitFacts | None:
-        """What the track's init segment says, if it is known."""
-        return self._facts.get(track)
+    @property
+    def timeline(self) -> Timeline:
+        """The grid of the edition on air; all have the same segments."""
+        return self.editions.on_air.timeline
 
     def stage(self, body: bytes) -> Path:
         """Write a body to disk under a name of its own. Blocking, thread-safe. Raises OSError."""
         return self._store.stage(body)
 
-    def init_path(self, track: str) -> Path | None:
-        """Where viewers' init segment is, once it was pushed."""
-        return self._store.init_path(track) if track in self._inits else None
+    def init_path(self, track: str, revision: str | None) -> Path | None:
+        """Where viewers' init segment of this revision is. None: of the edition on air."""
+        for edition in self.editions.newest_first():
+            if track in edition.inits and revision in (None, edition.revision):
+                return self._store.init_path(edition.number, track)
+        return None
 
     def live_path(self, track: str, segment: int) -> Path | None:
         """Where a published segment is, or was; None when it was never published."""
@@ -139,16 +143,21 @@ class Channel:
 
     def idle(self) -> bool:
         """Whether nothing was pushed for longer than the window."""
-        return self._clock.wall_us() - self.last_push_us > self._window_us
+        return self.introductions.idle()
+
+    def is_outlived(self, encoder: str, description: ChannelDescription, *, allowed: bool) -> bool:
+        """Whether a channel of this description may take the name: this one can't be it."""
+        differs = self.introductions.conflict(encoder, description, allowed=allowed)
+        return self.idle() and differs is not None
 
     def check_push(self, encoder: str, track: str, segment: int) -> None:
         """Refuse a segment before its body is read. Raises PushRefused (410, 412, 503)."""
-        record = self.encoders.get(encoder)
-        if record is None:
-            raise refusals.not_introduced(encoder, "description")
-        if track not in record.inits:
-            raise refusals.not_introduced(encoder, f"init segment of {track}")
+        self.introductions.check_media(encoder, track)
         self._admit(selection.admission(self.selection, segment), segment)
+
+    def may_push_parts(self, encoder: str) -> bool:
+        """Whether the encoder is of the edition on air."""
+        return self.introductions.edition_of(encoder) is self.editions.on_air
 
     def count_mismatch(self) -> None:
         """A push differed from what the channel is."""
@@ -156,78 +165,46 @@ class Channel:
 
     # --- description and init -----------------------------------------------------------------
 
-    async def introduce(self, encoder: str, description: ChannelDescription, body: bytes) -> Answer:
-        """Take an encoder's description. Raises PushRefused (403, 409)."""
-        return await self._mailbox.call(lambda: self._introduce(encoder, description, body))
+    async def introduce(
+        self, encoder: str, description: ChannelDescription, body: bytes, *, allowed: bool
+    ) -> Answer:
+        """Take an encoder's description. Raises PushRefused (403, 409).
+
+        allowed: it may be of another edition than what is on air.
+        """
+
+        async def work() -> Answer:
+            before = self.description
+            answer = await self.introductions.describe(encoder, description, body, allowed=allowed)
+            if self.description != before:
+                self._refresh()
+            return answer
+
+        return await self._mailbox.call(work)
 
     async def take_init(self, encoder: str, track: str, body: bytes, facts: InitFacts) -> Answer:
-        """Take an encoder's init segment. Raises PushRefused (409, 412)."""
-        return await self._mailbox.call(lambda: self._take_init(encoder, track, body, facts))
+        """Take an encoder's init segment. Raises PushRefused (403, 409, 412)."""
 
-    async def _introduce(
-        self, encoder: str, description: ChannelDescription, body: bytes
-    ) -> Answer:
-        differs = difference(self.description, description)
-        if differs is not None:
-            raise refusals.description_differs(self.key, *differs)
-        if self.idle():
-            self._outdated = set(self._inits)
-        record = self.encoders.get(encoder)
-        held = record is not None and description == self.description
-        if record is None:
-            await self._make_room()
-            await self._append([journal.EncoderLine(encoder=encoder, inits=())])
-            record = self.encoders[encoder] = EncoderRecord()
-        self._touch(record)
-        if description != self.description:
-            await asyncio.to_thread(self._store.write_description, body)
-            self.description = description
+        async def work() -> Answer:
+            answer, replaced = await self.introductions.take_init(encoder, track, body, facts)
+            if replaced:
+                await self._begin_anew()
             self._refresh()
-        return Answer.HELD if held else Answer.STORED
+            return answer
 
-    async def _make_room(self) -> None:
-        """Forget the encoder that is silent for longest, if there are too many."""
-        if len(self.encoders) < ENCODERS_MAX:
-            return
-        oldest = self.encoders.replaceable(self._clock.wall_us(), self._window_us)
-        if oldest is None:
-            raise refusals.too_many_encoders(self.key, ENCODERS_MAX)
-        await self._append([journal.ForgetLine(encoder=oldest)])
-        del self.encoders[oldest]
+        return await self._mailbox.call(work)
+
+    async def _begin_anew(self) -> None:
+        """Another init segment after a long silence: old segments do not fit it, and leave."""
         if self.parts is not None:
-            self.parts.shelf.forget(oldest)
+            self.parts.reset()
+        if self.window is not None:
+            self.window = replace(self.window, first=self.window.last + 1, gaps=())
+        await asyncio.to_thread(self._store.compact, self.snapshot())
 
-    async def _take_init(self, encoder: str, track: str, body: bytes, facts: InitFacts) -> Answer:
-        record = self.encoders.get(encoder)
-        if record is None:
-            raise refusals.not_introduced(encoder, "description")
-        kept = self._inits.get(track)
-        if kept is not None and kept != body and track not in self._outdated:
-            raise refusals.init_differs(self.key, track, kept, body)
-        if kept != body:
-            await self._write_init(track, body, facts)
-        self._outdated.discard(track)
-        self._touch(record)
-        held = track in record.inits
-        if not held:
-            record.inits.add(track)
-            inits = tuple(sorted(record.inits))
-            await self._append([journal.EncoderLine(encoder=encoder, inits=inits)])
-        self._refresh()
-        return Answer.HELD if held else Answer.STORED
-
-    async def _write_init(self, track: str, body: bytes, facts: InitFacts) -> None:
-        """The first init segment; or another after a long silence, which old segments don't fit."""
-        replaced = track in self._inits
-        await asyncio.to_thread(self._store.write_init, track, body)
-        self._inits[track], self._facts[track] = body, facts
-        if replaced:
-            self.encoders.forget_init(track)
-            if self.parts is not None:
-                self.parts.reset()
-            if self.window is not None:
-                self.window = replace(self.window, first=self.window.last + 1, gaps=())
-            await asyncio.to_thread(self._store.compact, self.snapshot())
+    def _forgotten(self, encoder: str) -> None:
+        if self.parts is not None:
+            self.parts.shelf.forget(encoder)
 
     # --- media --------------------------------------------------------------------------------
 
@@ -254,13 +231,15 @@ class Channel:
         if selection.admission(self.selection, place.segment) is Admission.OPEN:
             await asyncio.to_thread(self._keep, push, held)
         self._held[place] = _Held(digest=push.digest, priority=push.priority)
-        record = self.encoders[place.encoder]
-        self._touch(record)
-        record.pushed(place.segment, push.priority)
-        effects = await self._feed(push.arrived())
+        self.encoders.touch(place.encoder, self._clock.wall_us())
+        self.encoders[place.encoder].pushed(place.segment, push.priority)
+        effects = await self._feed(self._arrived(place, push.priority))
         self._settle_parts()
         self._refuse_dropped(place, effects)
         return Answer.STORED if held is None else Answer.HELD
+
+    def _arrived(self, place: Place, priority: int) -> Arrived:
+        return self.introductions.edition_of(place.encoder).arrived(place, priority)
 
     def _keep(self, push: SegmentPush, held: _Held | None) -> None:
         if held is not None:
@@ -284,22 +263,31 @@ class Channel:
 
     async def _replay_pending(self) -> None:
         for each in self._pending:
+            if each.place.encoder not in self.encoders:  # and so of no known edition
+                self._store.discard(each.place.segment, each.place.encoder)
+                continue
             data = await asyncio.to_thread(each.path.read_bytes)
             digest = hashlib.sha256(data).hexdigest()
             self._held[each.place] = _Held(digest=digest, priority=each.priority)
-            facts = self._facts.get(each.place.track)
-            if self.parts is not None and facts is not None:
-                parts = self.parts.recut(data, each.place, self.track(each.place.track), facts)
-                await self._feed_parts(each.place, each.priority, parts)
-            await self._feed(arrived(each.place, each.priority))
+            await self._feed_parts(each.place, each.priority, self._recut(each.place, data))
+            await self._feed(self._arrived(each.place, each.priority))
         self._pending = ()
+
+    def _recut(self, place: Place, data: bytes) -> tuple[PartBody, ...]:
+        """The parts of a segment that was on disk; none if it can't be cut."""
+        edition = self.introductions.edition_of(place.encoder)
+        try:
+            return edition.recut(data, place.track, place.segment)
+        except PushRefused:
+            self._log.exception("%s: %s can't be cut into parts", self.key, place)
+            return ()
 
     # --- parts --------------------------------------------------------------------------------
 
     async def take_part(self, push: PartPush) -> Answer:
         """Take an encoder's part; with the last one, its track of the segment.
 
-        Raises PushRefused (409, 410, 412, 413, 503), OSError.
+        Raises PushRefused (404, 409, 410, 412, 413, 503), OSError.
         """
         taken = await self._mailbox.call(lambda: self._take_part(push))
         if isinstance(taken, Answer):
@@ -314,14 +302,14 @@ class Channel:
     async def _take_part(self, push: PartPush) -> Answer | tuple[Place, int, Sequence[bytes]]:
         """The answer; or the whole track of the segment, which the part completed."""
         live, core, place = self.parts, self.selection.parts, push.place
-        assert live is not None
-        assert core is not None
+        if live is None or core is None or not self.may_push_parts(place.encoder):
+            raise refusals.parts_of_another_edition(place.encoder)
         if not live.shelf.has(place, push.part):
             self.check_push(place.encoder, place.track, place.segment)
         shelved = live.keep(push, core, self.window)
         bodies = live.shelf.bodies(place)  # before anything is decided, and they are let go
         if shelved is not Shelved.HELD:
-            self._touch(self.encoders[place.encoder])
+            self.encoders.touch(place.encoder, self._clock.wall_us())
             await self._feed(push.arrived())
         if not live.shelf.is_whole(place):
             return Answer.KEPT  # also of a resend: 200 would say that the track is whole
@@ -336,7 +324,7 @@ class Channel:
     ) -> None:
         """Tell the core of parts that it has not had of a whole track. Raises PushRefused (409)."""
         live, core = self.parts, self.selection.parts
-        if live is None or core is None:
+        if live is None or core is None or not self.may_push_parts(place.encoder):
             return
         live.keep_whole(place, parts, priority, core, self.window)
         for event in live.unfed(place, core):
@@ -392,11 +380,14 @@ class Channel:
             term=publish.term,
             mismatches=self.mismatches,
             at_us=now_us,
+            edition=publish.edition,
         )
+        self._put_on_air(segment, publish.edition)
         window = self.window or Window(first=segment, last=segment)
+        tracks = self.editions.on_air.names
         try:
             lines = [*before, line]
-            await asyncio.to_thread(self._store.publish, segment, publish.encoder, lines)
+            await asyncio.to_thread(self._store.publish, segment, publish.encoder, tracks, lines)
         except (OSError, StoreError):
             self.disk_errors += 1
             self._log.exception("%s: segment %d can't be published", self.key, segment)
@@ -406,9 +397,19 @@ class Channel:
             return
         self.published_count += 1
         self._published_us = now_us
-        self._outdated.clear()
+        self.introductions.published()
         self._set_window(window.published(segment))
         await self._tidy(segment)
+
+    def _put_on_air(self, segment: int, number: int) -> None:
+        """A segment is of this edition; where it is another one, parts begin anew after it."""
+        if not self.editions.put_on_air(segment, number):
+            return
+        self._log.warning("%s: edition %d from segment %d on", self.key, number, segment)
+        core, edition = self.selection, self.editions.on_air
+        parts = parts_of(edition, self._deadline_percent, core.parts, core.last)
+        self.selection = replace(core, parts=parts)
+        self.parts = LiveParts.of(self.key, edition, self.parts, segment + 1)
 
     async def _tidy(self, published: int) -> None:
         """Remove what is out of the window and its margin; shorten the journal."""
@@ -419,8 +420,10 @@ class Channel:
         margin_s = min(self.description.window_seconds, RETENTION_SECONDS_MAX)
         margin = window_segments(self.timeline, margin_s) + 1
         first = self.window.first if self.window else published
+        self.editions.aired = self.editions.aired.trimmed(first - margin)
         try:
             await asyncio.to_thread(self._store.retain_from, first - margin)
+            await self.introductions.drop_unused()
             if self._store.wants_compaction():
                 await asyncio.to_thread(self._store.compact, self.snapshot())
         except OSError:
@@ -446,12 +449,11 @@ class Channel:
 
     # --- state --------------------------------------------------------------------------------
 
-    @property
-    def _window_us(self) -> int:
-        return self.description.window_seconds * MICROSECONDS
-
-    def _touch(self, record: EncoderRecord) -> None:
-        self.last_push_us = record.last_push_us = self._clock.wall_us()
+    def _undecided(self) -> frozenset[tuple[str, int]]:
+        """Encoder and edition of every delivery that is not on air yet, and may be."""
+        last = -1 if self.window is None else self.window.last
+        slots = [slot for slot in self.selection.slots if slot.segment > last]
+        return frozenset((d.encoder, d.edition) for slot in slots for d in slot.deliveries)
 
     def _set_window(self, window: Window | None) -> None:
         seconds = self.description.window_seconds
@@ -459,25 +461,19 @@ class Channel:
 
     def _refresh(self) -> None:
         """What viewers see has changed, or may have."""
-        names = sorted(track.name for track in self.description.tracks)
-        if self.window is None or not self._inits.keys() >= set(names):
+        view = self._view()
+        if view is None:
             self.manifests = None
-            return
-        inits = b"".join(self._inits[name] for name in names)
-        view = ChannelView(
-            description=self.description,
-            window=self.window,
-            init_revision=hashlib.sha256(inits).hexdigest()[:8],
-            published_us=self._published_us,
-            parts=None if self.parts is None else self.parts.window.shown(self.window),
-        )
-        if self.manifests is None:
-            self.manifests = Manifests(view)
-        elif self.manifests.view != view:
-            self.manifests = self.manifests.after(view)
-        else:
-            return
-        self.bell.ring()
+        elif self.manifests is None or self.manifests.view != view:
+            before = self.manifests
+            self.manifests = Manifests(view) if before is None else before.after(view)
+            self.bell.ring()
+
+    def _view(self) -> ChannelView | None:
+        if self.window is None:
+            return None
+        parts = None if self.parts is None else self.parts.window.shown(self.window)
+        return show(self.editions, self.window, self._published_us, parts)
 
     def snapshot(self) -> journal.Snapshot:
         """Everything that survives a restart."""
@@ -493,5 +489,7 @@ class Channel:
             mismatches=self.mismatches,
             switch_count=state.switch_count,
             switches=tuple(journal.SwitchLine.of(s) for s in state.switches),
-            encoders=self.encoders.inits(),
+            encoders={n: encoder_line(n, record) for n, record in self.encoders.items()},
+            editions=tuple(self.editions.held),
+            aired=journal.AiredLine.of(self.editions.aired),
         )

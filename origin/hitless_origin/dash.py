@@ -3,7 +3,8 @@
 Why this form: SegmentTimeline, because audio segments differ by a frame and the timeline is exact,
 and because it never names what is not there; $Time$, because a gap is then a jump in one Period,
 and because readers that follow a live timeline by position (ffmpeg's) lose their place with
-$Number$. Presentation time is media time is time since 1970.
+$Number$. Presentation time is media time is time since 1970, also across Periods: each run of an
+edition is one, which starts where its pictures do and has that instant as presentationTimeOffset.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import groupby
 
-from hitless_handover.timeline import Timeline
+from hitless_handover.timeline import MICROSECONDS, Timeline
 from hitless_origin.hls import date_ms
-from hitless_origin.view import ChannelView, duration_ticks, start_ticks
-from hitless_origin.window import Run
-from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX, TrackDescription
+from hitless_origin.view import ChannelView, Stretch, duration_ticks, start_ticks
+from hitless_origin.window import Run, Window
+from hitless_wire.ingest import (
+    INIT_NAME,
+    SEGMENT_SUFFIX,
+    ChannelDescription,
+    TrackDescription,
+)
 
 NAME = "manifest.mpd"
 TIME_PREFIX = "t"  # before the start of a segment in its name, which else is its number
@@ -50,44 +56,73 @@ def mpd(view: ChannelView, now_us: int, period: str) -> str:
 
 
 def period(view: ChannelView) -> str:
-    """The one Period element: a gap is a jump of its timelines."""
-    return "".join(line + "\n" for line in _period(view))
+    """The Period elements, one for each edition's run: a gap is a jump of its timelines."""
+    stretches = view.runs()
+    return "".join(
+        line + "\n"
+        for stretch in stretches
+        if stretch is stretches[-1] or _published(view.window, stretch)
+        for line in _period(view.window, stretch)
+    )
 
 
-def _period(view: ChannelView) -> Iterator[str]:
-    yield '<Period id="0" start="PT0S">'
-    yield from _adaptation(view, view.tracks("video"), number=0)
-    for number, track in enumerate(view.tracks("audio"), start=1):
-        yield from _adaptation(view, [track], number=number)
+def _published(window: Window, stretch: Stretch) -> list[Run]:
+    return [run for run, gap in window.spans(stretch.first, stretch.last) if not gap]
+
+
+def _period(window: Window, stretch: Stretch) -> Iterator[str]:
+    """The channel's first run keeps the name and start that it had as the only one."""
+    start = _start(stretch)
+    if stretch.splice is None:
+        yield '<Period id="0" start="PT0S">'
+    else:
+        yield f'<Period id="{stretch.splice}" start="{_instant(start)}">'
+    tracks = stretch.description.tracks
+    video = [track for track in tracks if track.type == "video"]
+    yield from _adaptation(window, stretch, video, number=0)
+    audio = (track for track in tracks if track.type == "audio")
+    for number, track in enumerate(audio, start=1):
+        yield from _adaptation(window, stretch, [track], number=number)
     yield "</Period>"
 
 
-def _adaptation(view: ChannelView, tracks: list[TrackDescription], *, number: int) -> Iterator[str]:
+def _start(stretch: Stretch) -> Fraction:
+    """When the run's first picture is shown, seconds since the epoch."""
+    timeline = stretch.description.timeline()
+    return Fraction((stretch.splice or 0) * timeline.segment_ticks, timeline.timescale)
+
+
+def _adaptation(
+    window: Window, stretch: Stretch, tracks: list[TrackDescription], *, number: int
+) -> Iterator[str]:
     kind, language = tracks[0].type, tracks[0].language
     attributes = f'id="{number}" contentType="{kind}" mimeType="{kind}/mp4"'
     if kind == "video":
-        rate_num, rate_den = view.description.rate_num, view.description.rate_den
+        rate_num, rate_den = stretch.description.rate_num, stretch.description.rate_den
         rate = str(rate_num) if rate_den == 1 else f"{rate_num}/{rate_den}"
         attributes += f' frameRate="{rate}"'
     elif language not in (None, "und"):
         attributes += f' lang="{language}"'
     yield f'<AdaptationSet {attributes} segmentAlignment="true" startWithSAP="1">'
-    yield from _template(view, tracks[0])
+    yield from _template(window, stretch, tracks[0])
     for track in tracks:
-        yield from _representation(view, track)
+        yield from _representation(stretch.description, track)
     yield "</AdaptationSet>"
 
 
-def _template(view: ChannelView, track: TrackDescription) -> Iterator[str]:
+def _template(window: Window, stretch: Stretch, track: TrackDescription) -> Iterator[str]:
     """All pictures have the same timescale and segments, so they share one template."""
+    offset = _nearest(_start(stretch) * track.timescale)
     yield (
         f'<SegmentTemplate timescale="{track.timescale}"'
-        f' initialization="$RepresentationID$/{INIT_NAME}?v={view.init_revision}"'
+        + (f' presentationTimeOffset="{offset}"' if offset else "")
+        + f' initialization="$RepresentationID$/{INIT_NAME}?v={stretch.init_revision}"'
         f' media="$RepresentationID$/{TIME_PREFIX}$Time${SEGMENT_SUFFIX}">'
     )
     yield "<SegmentTimeline>"
-    for run in view.window.runs():
-        yield from _entries(track, view.timeline, run)
+    timeline = stretch.description.timeline()
+    for run in _published(window, stretch):
+        yield from _entries(track, timeline, run)
     yield "</SegmentTimeline>"
     yield "</SegmentTemplate>"
 
@@ -102,7 +137,7 @@ def _entries(track: TrackDescription, timeline: Timeline, run: Run) -> Iterator[
         at = ""
 
 
-def _representation(view: ChannelView, track: TrackDescription) -> Iterator[str]:
+def _representation(description: ChannelDescription, track: TrackDescription) -> Iterator[str]:
     attributes = f'id="{track.name}" codecs="{track.codecs}" bandwidth="{track.bandwidth}"'
     if track.type == "video":
         yield (
@@ -110,7 +145,7 @@ def _representation(view: ChannelView, track: TrackDescription) -> Iterator[str]
             ' sar="1:1"/>'
         )
         return
-    rate = track.sample_rate or view.description.audio_rate
+    rate = track.sample_rate or description.audio_rate
     yield f'<Representation {attributes} audioSamplingRate="{rate}">'
     if track.channels:
         yield (
@@ -122,3 +157,13 @@ def _representation(view: ChannelView, track: TrackDescription) -> Iterator[str]
 def _duration(seconds: Fraction) -> str:
     """An xs:duration in seconds, to the microsecond."""
     return f"PT{float(seconds):.6f}".rstrip("0").rstrip(".") + "S"
+
+
+def _instant(seconds: Fraction) -> str:
+    """An xs:duration to the nearest microsecond: more than a double holds of a time since 1970."""
+    whole, us = divmod(_nearest(seconds * MICROSECONDS), MICROSECONDS)
+    return f"PT{whole}.{us:06}".rstrip("0").rstrip(".") + "S"
+
+
+def _nearest(value: Fraction) -> int:
+    return int(value + Fraction(1, 2))

@@ -1,7 +1,8 @@
 """The channel description: is it whole, and where do two differ?
 
-Pure. The first description of a channel is kept; later ones must be interchangeable with it
-(`ChannelDescription.fingerprint`), and only bandwidths and the window may change.
+Pure. What is interchangeable has one `ChannelDescription.fingerprint`: only bandwidths and the
+window may differ. What is not may be another edition of the channel, but for what `unchangeable`
+names: segment numbers and playlists must go on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from hitless_handover.timeline import Timeline, TimelineError
 from hitless_origin.errors import PushRefused
+from hitless_origin.view import target_duration_s
 from hitless_wire.ingest import ChannelDescription, TrackDescription
 
 TRACKS_MAX = 16
@@ -19,10 +21,9 @@ WINDOW_SECONDS_MAX = 86_400
 # What manifests quote: no quote mark, comma only between codecs, no line end.
 _CODECS = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,35}")
+_SEGMENT_FIELDS = ("rate_num", "rate_den", "segment_frames")  # what a segment number means
 _GRID_FIELDS = (
-    "rate_num",
-    "rate_den",
-    "segment_frames",
+    *_SEGMENT_FIELDS,
     "gop_frames",
     "part_frames",
     "audio_rate",
@@ -69,6 +70,23 @@ def difference(kept: ChannelDescription, other: ChannelDescription) -> tuple[str
                     str(getattr(theirs, field)),
                 )
     return "fingerprint", kept.fingerprint(), other.fingerprint()
+
+
+def unchangeable(
+    kept: ChannelDescription, other: ChannelDescription
+) -> tuple[str, str, str] | None:
+    """The first field in which not even another edition may differ, as `difference` gives it."""
+    for field in _SEGMENT_FIELDS:
+        if getattr(kept, field) != getattr(other, field):
+            return field, str(getattr(kept, field)), str(getattr(other, field))
+    types = {track.name: track.type for track in kept.tracks}
+    for track in other.tracks:
+        if types.get(track.name, track.type) != track.type:
+            return f"tracks.{track.name}.type", types[track.name], track.type
+    targets = target_duration_s(kept), target_duration_s(other)
+    if targets[0] != targets[1]:  # it is a promise for the life of a playlist (RFC 8216 6.2.1)
+        return "target duration of tracks and audio_rate", f"{targets[0]} s", f"{targets[1]} s"
+    return None
 
 
 def _check_tracks(description: ChannelDescription) -> None:

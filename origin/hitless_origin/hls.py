@@ -2,16 +2,28 @@
 
 EXT-X-MEDIA-SEQUENCE is the segment's number k on the timeline, so it survives restarts of the
 origin and of every encoder. A gap keeps its place as an EXT-X-GAP entry; there is no
-EXT-X-DISCONTINUITY, for the timeline goes on behind it.
+EXT-X-DISCONTINUITY, for the timeline goes on behind it. That tag stands where another edition of
+the channel begins, and there alone. A player does not load the multivariant playlist again, so
+each track has a media playlist for all editions: where one has not the track, its nearest one
+stands in, and where it has none of the type, gaps do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 from hitless_handover.timeline import Timeline
 from hitless_origin import hls_parts
-from hitless_origin.view import ChannelView, duration_ticks, start_us, target_duration_s
+from hitless_origin.view import (
+    ChannelView,
+    Stretch,
+    duration_ticks,
+    stand_in,
+    start_us,
+    target_duration_s,
+)
 from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX, TrackDescription
 
 MASTER_NAME = "master.m3u8"
@@ -42,23 +54,16 @@ def settled(view: ChannelView, track: TrackDescription) -> str:
     """The playlist up to its last whole segment: it changes only with the next one."""
     lines = [
         "#EXTM3U",
-        f"#EXT-X-VERSION:{_version(view)}",
+        f"#EXT-X-VERSION:{_version(view, track)}",
         f"#EXT-X-TARGETDURATION:{target_duration_s(view.description)}",
         *hls_parts.header(view),
         f"#EXT-X-MEDIA-SEQUENCE:{view.window.first}",
+        *_discontinuity_sequence(view),
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        f'#EXT-X-MAP:URI="{INIT_NAME}?v={view.init_revision}"',
     ]
     parts = _closed_parts(view, track)
-    at = view.window.first
-    for first, last in [*view.window.gaps, (view.window.last + 1, view.window.last)]:
-        for k in range(at, first):
-            if k == at:
-                lines.append(_date(track, view.timeline, k))
-            lines += [*parts.get(k, ()), *_entry(track, view.timeline, k)]
-        for k in range(first, last + 1):
-            lines += [*parts.get(k, ()), "#EXT-X-GAP", *_entry(track, view.timeline, k)]
-        at = last + 1
+    for stretch in view.runs():
+        lines += _stretch(view, stretch, track, parts)
     return "\n".join(lines) + "\n"
 
 
@@ -67,29 +72,78 @@ def edge(view: ChannelView, track: TrackDescription) -> str:
     if view.parts is None:
         return ""
     segment, lines = view.window.last + 1, []
-    begins_run = view.window.first == segment or view.window.is_gap(view.window.last)
-    if view.parts.open and begins_run:
-        lines.append(_date(track, view.timeline, segment))
-    lines += hls_parts.parts(track, view.parts.grid, segment, view.parts.open)
-    lines += hls_parts.preload(view)
+    source = stand_in(view.description, track)
+    if source is not None:
+        begins_run = view.window.first == segment or view.window.is_gap(view.window.last)
+        if view.parts.open and begins_run:
+            lines.append(_date(source, view.timeline, segment))
+        folder = _folder(source, track)
+        lines += hls_parts.parts(source, view.parts.grid, segment, view.parts.open, folder)
+        lines += hls_parts.preload(view, folder)
     others = [other for other in view.description.tracks if other.name != track.name]
     lines += hls_parts.reports(view, [f"../{other.name}/{MEDIA_NAME}" for other in others])
     return "".join(line + "\n" for line in lines)
 
 
-def _version(view: ChannelView) -> int:
+def _version(view: ChannelView, track: TrackDescription) -> int:
     if view.parts is not None:
         return hls_parts.VERSION
     window = view.window
     gaps = any(first <= window.last for first, _ in window.gaps)
-    return VERSION_WITH_GAP if gaps else VERSION
+    absent = any(stand_in(stretch.description, track) is None for stretch in view.runs())
+    return VERSION_WITH_GAP if gaps or absent else VERSION
+
+
+def _discontinuity_sequence(view: ChannelView) -> Iterator[str]:
+    """Where the first segment stands (RFC 8216 4.3.3.3); absent while it never mattered."""
+    if view.discontinuities_left or any(_is_marked(view, stretch) for stretch in view.runs()):
+        yield f"#EXT-X-DISCONTINUITY-SEQUENCE:{view.discontinuities_left}"
+
+
+def _is_marked(view: ChannelView, stretch: Stretch) -> bool:
+    """Whether its discontinuity is in the playlist: it leaves with its segment."""
+    return stretch.splice is not None and stretch.splice >= view.window.first
+
+
+def _stretch(
+    view: ChannelView,
+    stretch: Stretch,
+    track: TrackDescription,
+    parts: Mapping[int, list[str]],
+) -> Iterator[str]:
+    """One edition's segments, gaps marked, with the parts that are still listed."""
+    source, timeline = stand_in(stretch.description, track), stretch.description.timeline()
+    if _is_marked(view, stretch):
+        yield "#EXT-X-DISCONTINUITY"
+    if source is not None:
+        folder = _folder(source, track)
+        yield f'#EXT-X-MAP:URI="{folder}{INIT_NAME}?v={stretch.init_revision}"'
+    for run, gap in view.window.spans(stretch.first, stretch.last):
+        for k in range(run.first, run.last + 1):
+            if source is None:
+                yield from ("#EXT-X-GAP", *_nothing(timeline, k))
+                continue
+            if k == run.first and not gap:
+                yield _date(source, timeline, k)
+            yield from parts.get(k, ())
+            if gap:
+                yield "#EXT-X-GAP"
+            yield from _entry(source, timeline, k, folder)
+
+
+def _folder(source: TrackDescription, track: TrackDescription) -> str:
+    """Where a track's playlist finds the files of the track that stands in for it."""
+    return "" if source.name == track.name else f"../{source.name}/"
 
 
 def _closed_parts(view: ChannelView, track: TrackDescription) -> dict[int, list[str]]:
-    if view.parts is None:
+    source = stand_in(view.description, track)
+    if view.parts is None or source is None:
         return {}
-    grid = view.parts.grid
-    return {k: list(hls_parts.parts(track, grid, k, there)) for k, there in view.parts.closed}
+    grid, folder = view.parts.grid, _folder(source, track)
+    return {
+        k: list(hls_parts.parts(source, grid, k, there, folder)) for k, there in view.parts.closed
+    }
 
 
 def _rendition(track: TrackDescription, *, default: bool) -> str:
@@ -120,9 +174,17 @@ def _date(track: TrackDescription, timeline: Timeline, segment: int) -> str:
     return f"#EXT-X-PROGRAM-DATE-TIME:{date_ms(start_us(track, timeline, segment))}"
 
 
-def _entry(track: TrackDescription, timeline: Timeline, segment: int) -> tuple[str, str]:
+def _entry(
+    track: TrackDescription, timeline: Timeline, segment: int, folder: str
+) -> tuple[str, str]:
     duration = duration_ticks(track, timeline, segment) / track.timescale
-    return f"#EXTINF:{duration:.6f},", f"{segment}{SEGMENT_SUFFIX}"
+    return f"#EXTINF:{duration:.6f},", f"{folder}{segment}{SEGMENT_SUFFIX}"
+
+
+def _nothing(timeline: Timeline, segment: int) -> tuple[str, str]:
+    """The entry of a segment that has no such track, nor one that could stand in."""
+    duration = Fraction(timeline.segment_ticks, timeline.timescale)
+    return f"#EXTINF:{float(duration):.6f},", f"{segment}{SEGMENT_SUFFIX}"
 
 
 def date_ms(us: int) -> str:

@@ -29,12 +29,17 @@ def header(view: ChannelView) -> list[str]:
 
 
 def parts(
-    track: TrackDescription, grid: PartGrid, segment: int, there: Sequence[bool]
+    track: TrackDescription,
+    grid: PartGrid,
+    segment: int,
+    there: Sequence[bool],
+    folder: str = "",
 ) -> Iterator[str]:
-    """The decided parts of a segment, from its first on."""
+    """The decided parts of a segment, from its first on. folder: where their files are."""
     for part, published in enumerate(there):
         duration = part_ticks(track, grid, segment, part) / track.timescale
-        line = f'#EXT-X-PART:DURATION={duration:.6f},URI="{part_name(segment, part)}"'
+        uri = f"{folder}{part_name(segment, part)}"
+        line = f'#EXT-X-PART:DURATION={duration:.6f},URI="{uri}"'
         if not published:
             yield f"{line},GAP=YES"
         elif track.type == "audio" or part % grid.per_gop == 0:
@@ -43,11 +48,11 @@ def parts(
             yield line
 
 
-def preload(view: ChannelView) -> Iterator[str]:
+def preload(view: ChannelView, folder: str = "") -> Iterator[str]:
     """The next part, which nobody has seen yet."""
     hint = view.hint()
     if hint is not None:
-        yield f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{part_name(*hint)}"'
+        yield f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{folder}{part_name(*hint)}"'
 
 
 def reports(view: ChannelView, urls: Iterable[str]) -> Iterator[str]:

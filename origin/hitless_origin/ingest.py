@@ -22,14 +22,23 @@ from hitless_origin.boxes import InitFacts
 from hitless_origin.channel import Channel
 from hitless_origin.cmaf import judge_init, judge_part, judge_segment
 from hitless_origin.description import read_description
+from hitless_origin.edition import Edition
 from hitless_origin.errors import PushRefused
 from hitless_origin.names import IngestPath, is_encoder, parse_ingest
 from hitless_origin.origin import Origin
 from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush
-from hitless_origin.refusals import not_allowed, not_introduced, too_large
+from hitless_origin.refusals import (
+    not_allowed,
+    not_introduced,
+    parts_of_another_edition,
+    too_large,
+    unknown_track,
+)
 from hitless_origin.store import Place
 from hitless_wire.ingest import (
+    DISCONTINUITY_ALLOWED,
     HEADER_DIGEST,
+    HEADER_DISCONTINUITY,
     HEADER_ENCODER,
     HEADER_PRIORITY,
     TrackDescription,
@@ -117,7 +126,9 @@ class Ingest:
         body = await self._body(request, DESCRIPTION_BYTES_MAX)
         description = read_description(body)
         try:
-            return await self._origin.describe(path.key, encoder, description, body)
+            return await self._origin.describe(
+                path.key, encoder, description, body, allowed=_may_differ(request)
+            )
         except PushRefused as refusal:
             channel = self._origin.channels.get(path.key)
             if refusal.mismatch and channel is not None:
@@ -127,7 +138,7 @@ class Ingest:
     async def _init(
         self, request: web.Request, channel: Channel, name: str, encoder: str
     ) -> Answer:
-        track = channel.track(name)
+        track = _track(channel, channel.introductions.edition_of(encoder), name)
         body = await self._body(request, INIT_BYTES_MAX)
         facts = judge_init(body, track)
         return await channel.take_init(encoder, name, body, facts)
@@ -148,11 +159,14 @@ class Ingest:
     async def _part(
         self, request: web.Request, channel: Channel, place: Place, part: int
     ) -> Answer:
-        if channel.parts is None:
+        grid = channel.introductions.edition_of(place.encoder).grid
+        if grid is None:
             raise not_allowed(request.rel_url.raw_path)
+        if not channel.may_push_parts(place.encoder):
+            raise parts_of_another_edition(place.encoder)
         admitted = _admit(request, channel, place)
         body = await self._body(request, admitted.bytes_max)
-        checked = await asyncio.to_thread(_check_part, admitted, channel.parts.grid, part, body)
+        checked = await asyncio.to_thread(_check_part, admitted, grid, part, body)
         push = PartPush(
             place=place,
             part=part,
@@ -203,6 +217,7 @@ class _Admitted:
     """What is known of a media push before its body is read."""
 
     channel: Channel
+    edition: Edition
     track: TrackDescription
     place: Place
     facts: InitFacts
@@ -212,36 +227,49 @@ class _Admitted:
 
 def _admit(request: web.Request, channel: Channel, place: Place) -> _Admitted:
     """Judge a media push by path and headers. Raises PushRefused (400, 404, 410, 412, 503)."""
-    track = channel.track(place.track)
+    edition = channel.introductions.edition_of(place.encoder)
+    track = _track(channel, edition, place.track)
     priority = _priority(request)
     _digest(request, required=True)
     channel.check_push(place.encoder, place.track, place.segment)
-    facts = channel.init_facts(place.track)
+    facts = edition.facts.get(place.track)
     if facts is None:
         raise not_introduced(place.encoder, f"init segment of {place.track}")
     return _Admitted(
         channel=channel,
+        edition=edition,
         track=track,
         place=place,
         facts=facts,
         priority=priority,
-        bytes_max=segment_bytes_max(track, channel.timeline),
+        bytes_max=segment_bytes_max(track, edition.timeline),
     )
 
 
 def _check_and_stage(admitted: _Admitted, body: bytes) -> tuple[Path, tuple[PartBody, ...]]:
-    channel, track, segment = admitted.channel, admitted.track, admitted.place.segment
-    fragments = judge_segment(body, track, channel.timeline, segment, admitted.facts)
-    parts: tuple[PartBody, ...] = ()
-    if channel.parts is not None:
-        parts = channel.parts.cut(body, fragments, track, segment)
-    return channel.stage(body), parts
+    edition, track, segment = admitted.edition, admitted.track, admitted.place.segment
+    fragments = judge_segment(body, track, edition.timeline, segment, admitted.facts)
+    parts = edition.cut(body, fragments, track, segment)
+    return admitted.channel.stage(body), parts
 
 
 def _check_part(admitted: _Admitted, grid: PartGrid, part: int, body: bytes) -> PartBody:
     track, segment = admitted.track, admitted.place.segment
     judge_part(body, track, grid, segment, part, init=admitted.facts)
     return PartBody.of(body)
+
+
+def _track(channel: Channel, edition: Edition, name: str) -> TrackDescription:
+    """A track of the encoder's edition. Raises PushRefused (404)."""
+    track = edition.track(name)
+    if track is None:
+        known = [track.name for track in edition.description.tracks]
+        raise unknown_track(channel.key, name, known)
+    return track
+
+
+def _may_differ(request: web.Request) -> bool:
+    return request.headers.get(HEADER_DISCONTINUITY) == DISCONTINUITY_ALLOWED
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

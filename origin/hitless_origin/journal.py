@@ -3,18 +3,27 @@
 Pure: the models of the lines, and `replay`, which folds them into a Snapshot. `store` writes and
 reads the file. A line is written before the act it records (a publication moves files only after
 its line), so that a restarted origin can finish or undo the last act. A torn last line is normal:
-a killed process leaves it.
+a killed process leaves it. Journals of origins that knew one edition only are read as well: theirs
+is edition 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from hitless_handover.messages import OriginSwitch
 from hitless_handover.selection_model import SWITCHES_MAX
+from hitless_origin.aired import Aired
 from hitless_origin.errors import StoreError
 from hitless_origin.window import Window
 
@@ -38,6 +47,23 @@ class WindowLine(_Line):
     def of(cls, window: Window) -> WindowLine:
         """From the value."""
         return cls(first=window.first, last=window.last, gaps=window.gaps)
+
+
+class AiredLine(_Line):
+    """An Aired."""
+
+    runs: tuple[tuple[int, int], ...] = ()
+    discontinuities: int = 0
+    newest: tuple[int, ...] = ()
+
+    def value(self) -> Aired:
+        """As the channel has it."""
+        return Aired(**self.model_dump())
+
+    @classmethod
+    def of(cls, aired: Aired) -> AiredLine:
+        """From the value."""
+        return cls(runs=aired.runs, discontinuities=aired.discontinuities, newest=aired.newest)
 
 
 class SwitchLine(_Line):
@@ -73,7 +99,10 @@ class SwitchLine(_Line):
 
 
 class PublishLine(_Line):
-    """A segment is about to go on air. term: highest known. at_us: wall time."""
+    """A segment is about to go on air. term: highest known. at_us: wall time.
+
+    edition: where it is not the one of the segment before, a discontinuity is declared.
+    """
 
     t: Literal["publish"] = "publish"
     segment: int
@@ -83,6 +112,7 @@ class PublishLine(_Line):
     term: int
     mismatches: int
     at_us: int
+    edition: int = 0
 
 
 class GapLine(_Line):
@@ -100,12 +130,31 @@ class TermLine(_Line):
     term: int
 
 
+class EditionLine(_Line):
+    """An edition was introduced; its description is on disk."""
+
+    t: Literal["edition"] = "edition"
+    edition: int
+
+
+class DropLine(_Line):
+    """An edition that nobody uses any more was let go."""
+
+    t: Literal["drop"] = "drop"
+    edition: int
+
+
 class EncoderLine(_Line):
-    """An encoder introduced itself: description accepted, and the init segments of these tracks."""
+    """An encoder introduced itself: description accepted, and the init segments of these tracks.
+
+    edition, may_differ: as in its EncoderRecord.
+    """
 
     t: Literal["encoder"] = "encoder"
     encoder: str
     inits: tuple[str, ...]
+    edition: int = 0
+    may_differ: bool = False
 
 
 class ForgetLine(_Line):
@@ -130,10 +179,38 @@ class Snapshot(_Line):
     mismatches: int = 0
     switch_count: int = 0
     switches: tuple[SwitchLine, ...] = ()
-    encoders: dict[str, tuple[str, ...]] = {}
+    encoders: dict[str, EncoderLine] = {}
+    editions: tuple[int, ...] = (0,)
+    aired: AiredLine = AiredLine()
+
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _without_editions(cls, found: Any) -> Any:
+        """Older origins wrote the init segments alone."""
+        if not isinstance(found, dict):
+            return found
+        return {
+            name: {"encoder": name, "inits": each} if isinstance(each, list) else each
+            for name, each in found.items()
+        }
+
+    @property
+    def on_air(self) -> int:
+        """The edition of the newest segment; before the first, the channel's first edition."""
+        return self.aired.runs[-1][1] if self.aired.runs else self.editions[0]
 
 
-Line = PublishLine | GapLine | SwitchLine | TermLine | EncoderLine | ForgetLine | Snapshot
+Line = (
+    PublishLine
+    | GapLine
+    | SwitchLine
+    | TermLine
+    | EditionLine
+    | DropLine
+    | EncoderLine
+    | ForgetLine
+    | Snapshot
+)
 _LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="t")])
 
 
@@ -165,7 +242,7 @@ def replay(lines: Iterable[Line]) -> Snapshot:
 def _apply(snapshot: Snapshot, line: Line) -> Snapshot:
     match line:
         case Snapshot():
-            return line
+            return _with_runs(line)
         case PublishLine():
             return snapshot.model_copy(update=_publish(snapshot, line))
         case GapLine():
@@ -174,15 +251,36 @@ def _apply(snapshot: Snapshot, line: Line) -> Snapshot:
             return snapshot.model_copy(update=_switch(snapshot, line))
         case TermLine():
             return snapshot.model_copy(update={"term": max(snapshot.term, line.term)})
+        case EditionLine():
+            return snapshot.model_copy(update={"editions": (*snapshot.editions, line.edition)})
+        case DropLine():
+            return snapshot.model_copy(update=_drop(snapshot, line.edition))
         case EncoderLine():
-            encoders = {**snapshot.encoders, line.encoder: line.inits}
+            encoders = {**snapshot.encoders, line.encoder: line}
             return snapshot.model_copy(update={"encoders": encoders})
         case ForgetLine():
             encoders = {k: v for k, v in snapshot.encoders.items() if k != line.encoder}
             return snapshot.model_copy(update={"encoders": encoders})
 
 
+def _with_runs(snapshot: Snapshot) -> Snapshot:
+    """Older origins wrote no runs: they had one."""
+    if snapshot.window is None or snapshot.aired.runs:
+        return snapshot
+    runs = ((snapshot.window.first, snapshot.editions[0]),)
+    return snapshot.model_copy(update={"aired": AiredLine(runs=runs)})
+
+
+def _drop(snapshot: Snapshot, edition: int) -> dict[str, object]:
+    aired = snapshot.aired.value().forgotten(edition)
+    return {
+        "editions": tuple(each for each in snapshot.editions if each != edition),
+        "aired": AiredLine.of(aired),
+    }
+
+
 def _publish(snapshot: Snapshot, line: PublishLine) -> dict[str, object]:
+    aired = snapshot.aired.value().published(line.segment, line.edition)
     window = snapshot.window or WindowLine(first=line.segment, last=line.segment)
     return {
         "window": window.model_copy(update={"last": line.segment}),
@@ -192,6 +290,7 @@ def _publish(snapshot: Snapshot, line: PublishLine) -> dict[str, object]:
         "published_us": line.at_us,
         "fallbacks": snapshot.fallbacks + line.fallback,
         "mismatches": max(snapshot.mismatches, line.mismatches),
+        "aired": AiredLine.of(aired),
     }
 
 

@@ -1,21 +1,18 @@
 """One channel's parts: the shelf of what was pushed, and the window of what viewers see.
 
 Owns both and keeps them in step with the core's state, which `channel` passes in. Made by `channel`
-where the description has parts; everything that changes it runs in the channel's mailbox.
+for the edition on air, where it has parts; everything that changes it runs in the channel's
+mailbox.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from hitless_handover import part_selection
 from hitless_handover.part_selection import PartArrived, PartEffect, Parts, PublishPart
-from hitless_handover.parts import PartGrid
 from hitless_handover.selection_model import HISTORY_MAX
-from hitless_origin.boxes import Fragment, InitFacts
-from hitless_origin.cmaf import cut_segment, judge_segment
-from hitless_origin.errors import PushRefused
+from hitless_origin.edition import Edition
 from hitless_origin.names import ChannelKey
 from hitless_origin.part_shelf import PartShelf, Shelved
 from hitless_origin.part_window import PartWindow
@@ -23,49 +20,37 @@ from hitless_origin.push import PartBody, PartPush
 from hitless_origin.store import Place
 from hitless_origin.view import target_duration_s
 from hitless_origin.window import Window
-from hitless_wire.ingest import ChannelDescription, TrackDescription
 
 log = logging.getLogger(__name__)
 
 
 class LiveParts:
-    """tracks: names that a published part has. target_s: the playlists' target duration."""
+    """tracks: names that a published part has."""
 
     def __init__(
-        self, key: ChannelKey, grid: PartGrid, tracks: Sequence[str], target_s: int
+        self, key: ChannelKey, tracks: frozenset[str], shelf: PartShelf, window: PartWindow
     ) -> None:
-        self.grid = grid
-        self.shelf = PartShelf(grid.per_segment)
-        self.window = PartWindow(grid, target_s)
+        self.shelf = shelf
+        self.window = window
         self._key = key
-        self._tracks = tuple(tracks)
+        self._tracks = tuple(sorted(tracks))
 
     @classmethod
-    def of(cls, key: ChannelKey, description: ChannelDescription) -> LiveParts | None:
-        """For a channel; None where it has no parts."""
-        grid = description.parts()
+    def of(
+        cls, key: ChannelKey, edition: Edition, before: LiveParts | None = None, first: int = 0
+    ) -> LiveParts | None:
+        """For the edition on air; None where it has no parts.
+
+        before: of the edition that was on air before. first: the first segment that has parts.
+        """
+        grid = edition.grid
         if grid is None:
             return None
-        names = [track.name for track in description.tracks]
-        return cls(key, grid, names, target_duration_s(description))
-
-    def cut(
-        self, data: bytes, fragments: Sequence[Fragment], track: TrackDescription, segment: int
-    ) -> tuple[PartBody, ...]:
-        """A judged segment's parts. Thread-safe. Raises PushRefused (400, 409)."""
-        bodies = cut_segment(data, fragments, track, self.grid, segment)
-        return tuple(PartBody.of(body) for body in bodies)
-
-    def recut(
-        self, data: bytes, place: Place, track: TrackDescription, facts: InitFacts
-    ) -> tuple[PartBody, ...]:
-        """The parts of a segment that was on disk; none if it can't be cut."""
-        try:
-            fragments = judge_segment(data, track, self.grid.timeline, place.segment, facts)
-            return self.cut(data, fragments, track, place.segment)
-        except PushRefused:
-            log.exception("%s: %s can't be cut into parts", self._key, place)
-            return ()
+        if before is None:
+            window = PartWindow(grid, target_duration_s(edition.description))
+        else:
+            window = before.window.succeeded(grid, first)
+        return cls(key, edition.names, PartShelf(grid.per_segment), window)
 
     def keep(self, push: PartPush, core: Parts, window: Window | None) -> Shelved:
         """Put a part on the shelf. Raises PushRefused (409, 413)."""

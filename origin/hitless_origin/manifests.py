@@ -78,7 +78,7 @@ class Manifests:
 
     def media(self, name: str) -> Rendered | None:
         """A track's HLS media playlist; None: no such track."""
-        found = [track for track in self.view.description.tracks if track.name == name]
+        found = [track for track in self.view.listed_tracks() if track.name == name]
         return self._once(name, lambda: self._media(found[0])) if found else None
 
     def mpd(self, now_us: int) -> Rendered:

@@ -42,6 +42,12 @@ _PER_CHANNEL: tuple[tuple[str, str, str, Callable[[Channel], int]], ...] = (
         lambda c: c.selection.switch_count,
     ),
     (
+        "discontinuities_total",
+        "counter",
+        "Declared discontinuities: changes to another edition.",
+        lambda c: c.editions.aired.discontinuities,
+    ),
+    (
         "disk_errors_total",
         "counter",
         "Failed writes since this process started.",
@@ -58,7 +64,7 @@ _PER_CHANNEL: tuple[tuple[str, str, str, Callable[[Channel], int]], ...] = (
         "last_push_timestamp_seconds",
         "gauge",
         "When an encoder last pushed something valid.",
-        lambda c: c.last_push_us // 1_000_000,
+        lambda c: c.encoders.last_push_us // 1_000_000,
     ),
 )
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from hitless_origin import recovery
 from hitless_origin.channel import Channel
 from hitless_origin.clock import Clock
-from hitless_origin.description import difference
 from hitless_origin.errors import PushRefused, StartError, StoreError
 from hitless_origin.names import ChannelKey, is_label
 from hitless_origin.push import Answer
@@ -56,16 +55,29 @@ class Origin:
             self._lock_file = None
 
     async def describe(
-        self, key: ChannelKey, encoder: str, description: ChannelDescription, body: bytes
+        self,
+        key: ChannelKey,
+        encoder: str,
+        description: ChannelDescription,
+        body: bytes,
+        *,
+        allowed: bool,
     ) -> Answer:
-        """An encoder's description: of a known channel, or of a new one. Raises PushRefused."""
-        channel = self.channels.get(key)
-        if channel is None or self._outlived(channel, description):
+        """An encoder's description: of a known channel, or of a new one. Raises PushRefused.
+
+        allowed: it may be of another edition of the channel than what is on air.
+        """
+
+        def lacking() -> bool:
+            """Nobody has pushed for a window, so that a different channel may take the name."""
+            known = self.channels.get(key)
+            return known is None or known.is_outlived(encoder, description, allowed=allowed)
+
+        if lacking():
             async with self._making:
-                channel = self.channels.get(key)
-                if channel is None or self._outlived(channel, description):
-                    channel = await self._make(key, channel, description, body)
-        return await channel.introduce(encoder, description, body)
+                if lacking():
+                    await self._make(key, self.channels.get(key), description, body)
+        return await self.channels[key].introduce(encoder, description, body, allowed=allowed)
 
     async def settle(self) -> None:
         """Wait until every channel has done what was asked and is due."""
@@ -75,17 +87,13 @@ class Origin:
     def _channels_folder(self) -> Path:
         return self.settings.data / "channels"
 
-    def _outlived(self, channel: Channel, description: ChannelDescription) -> bool:
-        """Whether a different channel may take the name: nobody has pushed for a window."""
-        return channel.idle() and difference(channel.description, description) is not None
-
     async def _make(
         self,
         key: ChannelKey,
         old: Channel | None,
         description: ChannelDescription,
         body: bytes,
-    ) -> Channel:
+    ) -> None:
         if old is not None:
             told = {"channel": str(key)}
             log.warning("%s: replaced by a channel with another description", key, extra=told)
@@ -95,11 +103,11 @@ class Origin:
             await self._make_room()
         root = self._channels_folder / key.namespace / key.channel
         opened = await asyncio.to_thread(recovery.create, root, description, body)
-        return await self._start(key, opened)
+        await self._start(key, opened)
 
     async def _make_room(self) -> None:
         """Let go of the channel that is silent for longest, and of its files."""
-        oldest = min(self.channels.values(), key=lambda channel: channel.last_push_us)
+        oldest = min(self.channels.values(), key=lambda channel: channel.encoders.last_push_us)
         if not oldest.idle():
             raise PushRefused(
                 403,
@@ -111,12 +119,11 @@ class Origin:
         await oldest.close()
         await asyncio.to_thread(oldest.remove)
 
-    async def _start(self, key: ChannelKey, opened: recovery.Opened) -> Channel:
+    async def _start(self, key: ChannelKey, opened: recovery.Opened) -> None:
         percent = self.settings.deadline_percent
         channel = Channel(key, opened, clock=self.clock, deadline_percent=percent)
         await channel.start()
         self.channels[key] = channel
-        return channel
 
 
 def _lock(data: Path) -> int:

@@ -21,6 +21,7 @@ _COLUMNS = (
     "gaps",
     "mismatches",
     "switches",
+    "discontinuities",
     "links",
 )
 _STYLE = (
@@ -58,6 +59,7 @@ def _row(channel: Channel) -> str:
         str(state.gaps),
         str(channel.mismatches),
         str(state.switch_count),
+        str(channel.editions.aired.discontinuities),
     ]
     columns = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f"<tr>{columns}<td>{_links(channel)}</td></tr>"

@@ -1,8 +1,9 @@
 """The parts that viewers see: published ones with their bytes, skipped ones by name.
 
 Owns them for the segment in the making and the newest decided ones. What was published or skipped
-stays as it is until its segment leaves: no viewer sees two versions of a part. `live_parts` carries
-out the core's effects on it; `viewer` reads.
+stays as it is until its segment leaves: no viewer sees two versions of a part. Those of an edition
+that has left the air are served, but listed no more: their init segment is not the playlist's.
+`live_parts` carries out the core's effects on it; `viewer` reads.
 """
 
 from __future__ import annotations
@@ -27,10 +28,18 @@ class PartWindow:
         timeline = grid.timeline
         self.published = 0
         self._grid = grid
+        self._target_s = target_s
+        self._first = 0  # segment from which on parts are listed
         self._listed = ceil_div(
             LISTED_TARGETS * target_s * timeline.timescale, timeline.segment_ticks
         )
         self._segments: dict[int, dict[int, Bodies | None]] = {}
+
+    def succeeded(self, grid: PartGrid, first: int) -> PartWindow:
+        """That of another edition, whose parts are listed from the segment `first` on."""
+        made = PartWindow(grid, self._target_s)
+        made.published, made._segments, made._first = self.published, self._segments, first
+        return made
 
     def publish(self, segment: int, part: int, bodies: Bodies) -> None:
         """Every track of a part goes on air."""
@@ -60,7 +69,7 @@ class PartWindow:
 
     def shown(self, window: Window) -> PartsView:
         """As the renderers take it."""
-        first = max(window.first, window.last - self._listed + 1)
+        first = max(window.first, window.last - self._listed + 1, self._first)
         closed = [(k, self._there(k)) for k in range(first, window.last + 1)]
         return PartsView(
             grid=self._grid,

@@ -8,7 +8,6 @@ from enum import Enum
 from pathlib import Path
 
 from hitless_handover.part_selection import PartArrived
-from hitless_handover.selection_model import Arrived
 from hitless_origin.store import Place
 
 
@@ -38,7 +37,7 @@ class SegmentPush:
     """A checked media segment on its way in. digest: SHA-256 hex.
 
     staged: its file; None where the channel holds the segment and only its priority rises.
-    parts: the segment, cut; empty where its parts are on the shelf, or the channel has none.
+    parts: the segment, cut; empty where its parts are on the shelf, or its edition has none.
     """
 
     place: Place
@@ -46,10 +45,6 @@ class SegmentPush:
     digest: str
     staged: Path | None
     parts: tuple[PartBody, ...] = ()
-
-    def arrived(self) -> Arrived:
-        """As the core takes it."""
-        return arrived(self.place, self.priority)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +67,3 @@ class PartPush:
             priority=self.priority,
             digest=self.body.digest,
         )
-
-
-def arrived(place: Place, priority: int) -> Arrived:
-    """A whole track of a segment, as the core takes it."""
-    return Arrived(
-        segment=place.segment, track=place.track, encoder=place.encoder, priority=priority
-    )

@@ -13,83 +13,89 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hitless_origin import journal
-from hitless_origin.cmaf import judge_init
 from hitless_origin.description import read_description
+from hitless_origin.edition import Edition
 from hitless_origin.errors import PushRefused, StoreError
-from hitless_origin.store import DESCRIPTION, ChannelStore, Pending
+from hitless_origin.store import ChannelStore, Pending
 from hitless_origin.window import Window, window_segments
 from hitless_wire.ingest import ChannelDescription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A channel's folder, open and consistent. inits: bytes by track."""
+    """A channel's folder, open and consistent. editions: by number."""
 
-    description: ChannelDescription
     store: ChannelStore
     snapshot: journal.Snapshot
-    inits: dict[str, bytes]
+    editions: dict[int, Edition]
     pending: tuple[Pending, ...] = ()
+
+    @property
+    def on_air(self) -> Edition:
+        """The edition on air."""
+        return self.editions[self.snapshot.on_air]
 
 
 def create(root: Path, description: ChannelDescription, body: bytes) -> Opened:
     """A new channel in an empty folder; whatever was there goes. Raises OSError."""
     shutil.rmtree(root, ignore_errors=True)
-    store = ChannelStore(root, [track.name for track in description.tracks])
+    store = ChannelStore(root)
     store.open()
-    store.write_description(body)
-    return Opened(description=description, store=store, snapshot=journal.Snapshot(), inits={})
+    first = Edition(number=0, description=description)
+    store.make_edition(first.number, first.names, body)
+    return Opened(store=store, snapshot=journal.Snapshot(), editions={first.number: first})
 
 
 def reopen(root: Path) -> Opened:
     """The channel in a folder. Raises OSError or StoreError when it can't be made sense of."""
-    try:
-        description = read_description((root / DESCRIPTION).read_bytes())
-    except PushRefused as error:
-        raise StoreError(f"{root}: {error}") from error
-    store = ChannelStore(root, [track.name for track in description.tracks])
+    store = ChannelStore(root)
     try:
         lines = store.open()
-        inits = _inits(store, description)
-        snapshot = _mend(store, description, lines)
+        snapshot = journal.replay(lines)
+        editions = {number: _edition(store, number) for number in snapshot.editions}
+        names = frozenset(name for edition in editions.values() for name in edition.names)
+        store.keep_editions(editions, names)
+        store.take_tracks(names)
+        snapshot = _mend(store, editions, snapshot, lines)
         pending = _mend_pending(store, snapshot)
-    except PushRefused as error:
+    except (PushRefused, KeyError) as error:
         store.close()
         raise StoreError(f"{root}: {error}") from error
     except BaseException:
         store.close()
         raise
-    return Opened(
-        description=description,
-        store=store,
-        snapshot=snapshot,
-        inits=inits,
-        pending=tuple(pending),
-    )
+    return Opened(store=store, snapshot=snapshot, editions=editions, pending=tuple(pending))
 
 
-def _inits(store: ChannelStore, description: ChannelDescription) -> dict[str, bytes]:
-    found = {}
-    for track in description.tracks:
-        path = store.init_path(track.name)
-        if path.exists():
-            found[track.name] = path.read_bytes()
-            judge_init(found[track.name], track)
-    return found
+def _edition(store: ChannelStore, number: int) -> Edition:
+    """Raises OSError, PushRefused."""
+    description = read_description(store.description_path(number).read_bytes())
+    paths = {t.name: store.init_path(number, t.name) for t in description.tracks}
+    inits = {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+    return Edition.of(number, description, inits)
 
 
 def _mend(
-    store: ChannelStore, description: ChannelDescription, lines: Sequence[journal.Line]
+    store: ChannelStore,
+    editions: dict[int, Edition],
+    snapshot: journal.Snapshot,
+    lines: Sequence[journal.Line],
 ) -> journal.Snapshot:
-    snapshot = journal.replay(lines)
+    aired = snapshot.aired.value()
+    on_air = editions[snapshot.on_air]
+
+    def tracks_of(segment: int) -> frozenset[str]:
+        number = aired.edition(segment)
+        return on_air.names if number is None else editions[number].names
+
     if snapshot.window is None:
-        store.recover_live()
+        store.recover_live(tracks_of)
         return snapshot
-    _finish(store, lines)
-    live = set(store.recover_live())
+    _finish(store, editions, lines)
+    live = set(store.recover_live(tracks_of))
     window = snapshot.window.value()
     store.remove_live([k for k in live if k > window.last])
-    window = window.trim(window_segments(description.timeline(), description.window_seconds))
+    window = window.trim(window_segments(on_air.timeline, on_air.description.window_seconds))
     lost = [k for run in window.runs() for k in range(run.first, run.last + 1) if k not in live]
     store.append(journal.GapLine(first=k, last=k) for k in lost)
     return snapshot.model_copy(
@@ -100,13 +106,14 @@ def _mend(
     )
 
 
-def _finish(store: ChannelStore, lines: Sequence[journal.Line]) -> None:
-    """The last publication may have been cut short between its line and its files."""
+def _finish(
+    store: ChannelStore, editions: dict[int, Edition], lines: Sequence[journal.Line]
+) -> None:
     last = next((ln for ln in reversed(lines) if isinstance(ln, journal.PublishLine)), None)
     if last is None:
         return
     try:
-        store.move_live(last.segment, last.encoder)
+        store.move_live(last.segment, last.encoder, editions[last.edition].names)
     except (OSError, StoreError):
         return  # whatever is missing now becomes a gap
 

@@ -35,6 +35,49 @@ def description_differs(key: ChannelKey, field: str, kept: str, other: str) -> P
     )
 
 
+def edition_impossible(key: ChannelKey, field: str, kept: str, other: str) -> PushRefused:
+    """409: not even another edition of the channel may differ in this."""
+    return PushRefused(
+        409,
+        f"description: {field} differs from what channel {key} holds",
+        expected=kept,
+        got=other,
+        hint="no edition of a channel may change this: make a new channel",
+        mismatch=True,
+    )
+
+
+def another_edition(encoder: str, kept: str, other: str) -> PushRefused:
+    """409: the encoder is of another edition. kept, other: fingerprints."""
+    return PushRefused(
+        409,
+        f"{encoder} has pushed another description before",
+        expected=kept,
+        got=other,
+        hint="one encoder has one edition; use another encoder id",
+        mismatch=True,
+    )
+
+
+def too_many_editions(key: ChannelKey, limit: int) -> PushRefused:
+    """403: no room for another edition."""
+    return PushRefused(
+        403,
+        f"channel {key} holds {limit} editions",
+        expected=f"at most {limit} in the window, or with encoders that push",
+        hint="wait until an old one has left the window, and stop its encoders for as long",
+    )
+
+
+def parts_of_another_edition(encoder: str) -> PushRefused:
+    """404: only encoders of the edition on air push parts."""
+    return PushRefused(
+        404,
+        f"{encoder} is not of the edition on air, which alone has parts",
+        hint="push the segment whole",
+    )
+
+
 def init_differs(key: ChannelKey, track: str, kept: bytes, other: bytes) -> PushRefused:
     """409: the init segment is not the channel's."""
     return PushRefused(

@@ -22,6 +22,7 @@ def channel_report(channel: Channel) -> ChannelReport:
         fallbacks=state.fallbacks,
         gaps=state.gaps,
         mismatches=channel.mismatches,
+        discontinuities=channel.editions.aired.discontinuities,
         inputs=_inputs(channel),
         switches=tuple(_switch(channel, switch) for switch in state.switches),
     )
@@ -51,4 +52,5 @@ def _switch(channel: Channel, switch: OriginSwitch) -> SwitchReport:
         fallback=switch.fallback,
         gap_frames=switch.gap_frames,
         overlap_frames=switch.overlap_frames,
+        discontinuity=switch.segment in channel.editions.aired.newest,
     )

@@ -1,7 +1,8 @@
 """One channel's files. Blocking: `channel` calls it in a thread, one call at a time.
 
-    description.json               what the channel is made of
-    init/{track}.mp4               CMAF headers, the same from every encoder
+    description.json               what edition 0 of the channel is made of
+    init/{track}.mp4               its CMAF headers, the same from all its encoders
+    editions/{n}/                  the same two of edition n
     journal.jsonl                  what happened (journal.py)
     pending/{k}/{encoder}/{priority}-{track}.m4s   complete pushes, undecided
     live/{track}/{k}.m4s           published: never written again, removed when out of the window
@@ -18,7 +19,8 @@ import os
 import re
 import shutil
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +52,11 @@ class Pending:
 
 
 class ChannelStore:
-    """The folder of one channel. tracks: the names that a publication moves."""
+    """The folder of one channel."""
 
-    def __init__(self, root: Path, tracks: Sequence[str]) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._tracks = tuple(tracks)
+        self._tracks: set[str] = set()  # that may have published segments
         self._names = itertools.count()
         self._journal: int | None = None
         self._lines = 0
@@ -70,8 +72,9 @@ class ChannelStore:
     def open(self) -> list[journal.Line]:
         """Make or clean the folder, and read its journal. Raises OSError, StoreError."""
         shutil.rmtree(self._root / "tmp", ignore_errors=True)
-        for name in ("tmp", "init", "pending", *(f"live/{track}" for track in self._tracks)):
+        for name in ("tmp", "init", "pending", "live"):
             (self._root / name).mkdir(parents=True, exist_ok=True)
+        self._tracks = {path.name for path in (self._root / "live").iterdir()}
         path = self._root / "journal.jsonl"
         data = path.read_bytes() if path.exists() else b""
         lines = journal.read(data)
@@ -88,11 +91,19 @@ class ChannelStore:
             os.close(self._journal)
             self._journal = None
 
-    def recover_live(self) -> list[int]:
-        """The segments of which every track is on disk and not empty; the rest is removed."""
-        sets = [self._segments_of(track) for track in self._tracks]
-        whole = set.intersection(*sets)
-        for segment in set.union(*sets) - whole:
+    def remove(self) -> None:
+        """Remove the folder of a closed store."""
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def recover_live(self, tracks_of: Callable[[int], frozenset[str]]) -> list[int]:
+        """The segments of which every track is on disk and not empty; the rest is removed.
+
+        tracks_of: the tracks that a segment should have.
+        """
+        found = {track: self._segments_of(track) for track in self._tracks}
+        segments: set[int] = set().union(*found.values())
+        whole = [k for k in segments if all(k in found.get(t, ()) for t in tracks_of(k))]
+        for segment in segments.difference(whole):
             self._unlink_live(segment)
         self._live = deque(sorted(whole))
         return list(self._live)
@@ -109,19 +120,51 @@ class ChannelStore:
             found.append(Pending(place=place, priority=int(match["priority"]), path=path))
         return sorted(found, key=lambda each: each.place.segment)
 
-    # --- description and init -----------------------------------------------------------------
+    # --- editions -----------------------------------------------------------------------------
 
-    def write_description(self, body: bytes) -> None:
-        """Replace the description."""
-        self._replace(self._root / DESCRIPTION, body)
+    def make_edition(self, number: int, tracks: Iterable[str], body: bytes) -> None:
+        """Write an edition's description, and make room for its tracks."""
+        (self._edition(number) / "init").mkdir(parents=True, exist_ok=True)
+        self.write_description(number, body)
+        self.take_tracks(tracks)
 
-    def write_init(self, track: str, body: bytes) -> None:
-        """Write a track's init segment."""
-        self._replace(self.init_path(track), body)
+    def take_tracks(self, tracks: Iterable[str]) -> None:
+        """Make room for segments of these tracks."""
+        for track in tracks:
+            (self._root / "live" / track).mkdir(exist_ok=True)
+            self._tracks.add(track)
 
-    def init_path(self, track: str) -> Path:
-        """Where a track's init segment is."""
-        return self._root / "init" / f"{track}.mp4"
+    def write_description(self, number: int, body: bytes) -> None:
+        """Replace an edition's description."""
+        self._replace(self.description_path(number), body)
+
+    def write_init(self, number: int, track: str, body: bytes) -> None:
+        """Write the init segment of an edition's track."""
+        self._replace(self.init_path(number, track), body)
+
+    def description_path(self, number: int) -> Path:
+        """Where an edition's description is."""
+        return self._edition(number) / DESCRIPTION
+
+    def init_path(self, number: int, track: str) -> Path:
+        """Where the init segment of an edition's track is."""
+        return self._edition(number) / "init" / f"{track}.mp4"
+
+    def keep_editions(self, numbers: Collection[int], tracks: Collection[str]) -> None:
+        """Remove what belongs to other editions, and to tracks that none of these has."""
+        for path in self._root.glob("editions/*"):
+            if path.name not in {str(number) for number in numbers}:
+                shutil.rmtree(path, ignore_errors=True)
+        if 0 not in numbers:
+            self.description_path(0).unlink(missing_ok=True)
+            shutil.rmtree(self._root / "init", ignore_errors=True)
+        for track in self._tracks.difference(tracks):
+            with suppress(OSError):  # a segment that is left
+                (self._root / "live" / track).rmdir()
+                self._tracks.discard(track)
+
+    def _edition(self, number: int) -> Path:
+        return self._root / "editions" / str(number) if number else self._root
 
     # --- media --------------------------------------------------------------------------------
 
@@ -152,27 +195,33 @@ class ChannelStore:
         if encoder and folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
 
-    def publish(self, segment: int, encoder: str, lines: Iterable[journal.Line]) -> None:
+    def publish(
+        self,
+        segment: int,
+        encoder: str,
+        tracks: Collection[str],
+        lines: Iterable[journal.Line],
+    ) -> None:
         """Record, then move one encoder's whole set into the live tree.
 
         Raises OSError or StoreError, and then nothing of the segment is live.
         """
         self.append(lines)
         try:
-            self.move_live(segment, encoder)
+            self.move_live(segment, encoder, tracks)
         except (OSError, StoreError):
             self._unlink_live(segment)
             raise
         self._live.append(segment)
 
-    def move_live(self, segment: int, encoder: str) -> None:
+    def move_live(self, segment: int, encoder: str, tracks: Collection[str]) -> None:
         """Move an encoder's tracks that are still pending; the rest of the segment is dropped."""
         folder = self._root / "pending" / str(segment) / encoder
         for path in sorted(folder.glob("*.m4s")):
             match = _PENDING.fullmatch(path.name)
-            if match is not None and match["track"] in self._tracks:
+            if match is not None and match["track"] in tracks:
                 path.rename(self.live_path(match["track"], segment))
-        for track in self._tracks:
+        for track in tracks:
             if not self.live_path(track, segment).exists():
                 raise StoreError(f"segment {segment}: {track} of {encoder} is not on disk")
         self.discard(segment)

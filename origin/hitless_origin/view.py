@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -25,9 +26,28 @@ class PartsView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A run of one edition's segments, first to last, as far as it is in the window.
+
+    splice: the run's first segment, where a declared discontinuity lies, in the window or before;
+    None for the first run that the channel ever had.
+    """
+
+    first: int
+    last: int
+    description: ChannelDescription
+    init_revision: str
+    splice: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelView:
-    """init_revision: changes with the init segments' bytes. published_us: wall time of the last
-    segment's publication. parts: None where the channel has none.
+    """description, init_revision: of the edition on air; the revision changes with the bytes.
+
+    published_us: wall time of the last segment's publication. parts: None where the edition on air
+    has none. stretches: ascending; none where all segments ever were of the edition on air.
+    discontinuities_left: declared ones before the window. former_tracks: those that only other
+    editions have, which viewers may still ask for.
     """
 
     description: ChannelDescription
@@ -35,11 +55,29 @@ class ChannelView:
     init_revision: str
     published_us: int
     parts: PartsView | None = None
+    stretches: tuple[Stretch, ...] = ()
+    discontinuities_left: int = 0
+    former_tracks: tuple[TrackDescription, ...] = ()
 
     @property
     def timeline(self) -> Timeline:
         """The channel's grid."""
         return self.description.timeline()
+
+    def runs(self) -> tuple[Stretch, ...]:
+        """The window, by edition."""
+        alone = Stretch(
+            first=self.window.first,
+            last=self.window.last,
+            description=self.description,
+            init_revision=self.init_revision,
+        )
+        return self.stretches or (alone,)
+
+    def listed_tracks(self) -> Iterator[TrackDescription]:
+        """Every track that has a media playlist."""
+        yield from self.description.tracks
+        yield from self.former_tracks
 
     def tracks(self, kind: str) -> list[TrackDescription]:
         """The tracks of one type, `video` or `audio`, in the description's order."""
@@ -61,6 +99,22 @@ class ChannelView:
         if self.parts is None:
             return None
         return following(self.parts.grid, self.window.last + 1, len(self.parts.open))
+
+
+def stand_in(description: ChannelDescription, track: TrackDescription) -> TrackDescription | None:
+    """The edition's track of this name; else the nearest of its type, or None where it has none.
+
+    Pictures by height, then bandwidth; sound by language; then by order.
+    """
+    alike = [other for other in description.tracks if other.type == track.type]
+
+    def distance(other: TrackDescription) -> tuple[bool, int, int]:
+        if track.type == "audio":
+            return other.name != track.name, other.language != track.language, 0
+        height = abs((other.height or 0) - (track.height or 0))
+        return other.name != track.name, height, abs(other.bandwidth - track.bandwidth)
+
+    return min(alike, key=distance, default=None)
 
 
 def start_ticks(track: TrackDescription, timeline: Timeline, segment: int) -> int:

@@ -85,13 +85,18 @@ class Viewer:
         return _manifest(request, manifests.mpd(self._origin.clock.wall_us()))
 
     async def init(self, request: web.Request) -> web.StreamResponse:
-        """A track's init segment. Its URL carries a revision, so it never changes."""
+        """A track's init segment. Its URL carries a revision, so it never changes.
+
+        Without one it is that of the edition on air.
+        """
         channel = self._channel(request)
         name = request.match_info["track"]
-        path = channel.init_path(name)
+        revision = request.query.get("v")
+        path = channel.init_path(name, revision)
         if path is None:
             raise _absent("no such init segment")
-        return _file(path, _media_type(channel, name))
+        cache = MEDIA_CACHE if revision else MANIFEST_CACHE
+        return _file(path, _media_type(channel, name), cache)
 
     async def segment(self, request: web.Request) -> web.StreamResponse:
         """A published segment, by its number: as HLS names it."""
@@ -136,14 +141,16 @@ class Viewer:
     async def timed_segment(self, request: web.Request) -> web.StreamResponse:
         """A published segment, by its start in ticks of its track: as DASH names it."""
         channel, ticks = self._channel(request), int(request.match_info["ticks"])
-        try:
-            track = channel.track(request.match_info["track"])
-        except PushRefused as error:
-            raise _absent("no such track") from error
-        segment = segment_at(track, channel.timeline, ticks)
-        if segment is None:
-            raise _absent("no segment starts there")
-        return self._segment(request, segment)
+        name = request.match_info["track"]
+        _media_type(channel, name)
+        for edition in channel.editions.newest_first():
+            track = edition.track(name)
+            if track is None:
+                continue
+            segment = segment_at(track, edition.timeline, ticks)
+            if segment is not None and channel.editions.at(segment) is edition:
+                return self._segment(request, segment)
+        raise _absent("no segment starts there")
 
     def _segment(self, request: web.Request, segment: int) -> web.StreamResponse:
         channel, name = self._channel(request), request.match_info["track"]
@@ -221,15 +228,14 @@ def _accepts_gzip(request: web.Request) -> bool:
     return False
 
 
-def _file(path: Path, media_type: str) -> web.FileResponse:
-    return web.FileResponse(
-        path, headers={hdrs.CACHE_CONTROL: MEDIA_CACHE, hdrs.CONTENT_TYPE: media_type}
-    )
+def _file(path: Path, media_type: str, cache: str = MEDIA_CACHE) -> web.FileResponse:
+    headers = {hdrs.CACHE_CONTROL: cache, hdrs.CONTENT_TYPE: media_type}
+    return web.FileResponse(path, headers=headers)
 
 
 def _media_type(channel: Channel, name: str) -> str:
     try:
-        return f"{channel.track(name).type}/mp4"
+        return f"{channel.editions.track(name).type}/mp4"
     except PushRefused as error:
         raise _absent("no such track") from error
 

@@ -14,7 +14,7 @@ from hitless_handover.timeline import Timeline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Published segments first to last without a hole."""
+    """Segments first to last, all published, or all of one hole."""
 
     first: int
     last: int
@@ -42,15 +42,23 @@ class Window:
         """Whether the segment is one of the holes."""
         return any(first <= segment <= last for first, last in self.gaps)
 
+    def spans(self, first: int, last: int) -> Iterator[tuple[Run, bool]]:
+        """The ranges from first to last, each with whether it is a hole."""
+        for low, high in self.gaps:
+            if low > last:
+                break
+            if high < first:
+                continue
+            if first < low:
+                yield Run(first=first, last=low - 1), False
+            yield Run(first=max(first, low), last=min(high, last)), True
+            first = high + 1
+        if first <= last:
+            yield Run(first=first, last=last), False
+
     def runs(self) -> Iterator[Run]:
         """The ranges between the gaps."""
-        start = self.first
-        for first, last in self.gaps:
-            if start < first:
-                yield Run(first=start, last=first - 1)
-            start = last + 1
-        if start <= self.last:
-            yield Run(first=start, last=self.last)
+        return (run for run, gap in self.spans(self.first, self.last) if not gap)
 
     def published(self, segment: int) -> Window:
         """With one more segment at the end."""
