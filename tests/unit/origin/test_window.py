@@ -74,3 +74,16 @@ def test_seconds_are_whole_segments(seconds: int, segments: int) -> None:
 
 def test_seconds_are_covered_at_ntsc_rates() -> None:
     assert window_segments(NTSC, 20) == 10
+
+
+def test_spans_are_clipped_and_say_what_they_are() -> None:
+    window = Window(first=10, last=20, gaps=((12, 13), (17, 18)))
+
+    def spans(first: int, last: int) -> list[tuple[int, int, bool]]:
+        return [(run.first, run.last, gap) for run, gap in window.spans(first, last)]
+
+    assert spans(13, 17) == [(13, 13, True), (14, 16, False), (17, 17, True)]
+    assert spans(14, 16) == [(14, 16, False)]
+    assert spans(18, 20) == [(18, 18, True), (19, 20, False)]
+    assert spans(12, 13) == [(12, 13, True)]
+    assert spans(20, 19) == []
