@@ -24,7 +24,9 @@ from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.offer import Offer
 from hitless_handover.leadership import Lead
 from hitless_wire.ingest import (
+    DISCONTINUITY_ALLOWED,
     HEADER_DIGEST,
+    HEADER_DISCONTINUITY,
     HEADER_ENCODER,
     HEADER_PRIORITY,
     INIT_NAME,
@@ -58,7 +60,10 @@ class PushOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """What does not change while the encoder runs. inits: init segment of each track."""
+    """What does not change while the encoder runs. inits: init segment of each track.
+
+    allow_discontinuity: the origin may hold other tracks, and shall declare it where these begin.
+    """
 
     base_url: str
     namespace: str
@@ -66,6 +71,7 @@ class Channel:
     encoder_id: str
     description: ChannelDescription
     inits: Mapping[str, bytes]
+    allow_discontinuity: bool = False
 
     def url(self, *parts: str) -> str:
         """The address of something below the channel."""
@@ -149,9 +155,10 @@ class Sink:
         timeout = aiohttp.ClientTimeout(
             total=self._young_us / MICROSECONDS, sock_connect=CONNECT_SECONDS
         )
-        self._http = aiohttp.ClientSession(
-            timeout=timeout, headers={HEADER_ENCODER: self._channel.encoder_id}
-        )
+        headers = {HEADER_ENCODER: self._channel.encoder_id}
+        if self._channel.allow_discontinuity:
+            headers[HEADER_DISCONTINUITY] = DISCONTINUITY_ALLOWED
+        self._http = aiohttp.ClientSession(timeout=timeout, headers=headers)
         self._task = asyncio.create_task(self._run(self._http), name="sink")
         self._task.add_done_callback(self._ended)
 

@@ -251,6 +251,14 @@ class Handover(Model):
     verify: Verify = Verify()
     negotiation: Negotiation = Negotiation()
     deadlines: Deadlines = Deadlines()
+    allow_discontinuity: Annotated[
+        bool,
+        Field(
+            description="Whether an update may change tracks, codecs, sizes or GOPs: the origin "
+            "declares a discontinuity at the frame, and players go on there with new decoders. "
+            "Frame rate and segmentFrames can't change."
+        ),
+    ] = False
 
 
 SPARE_CEASES = (
@@ -366,6 +374,9 @@ class AnchorModel(Model):
         )
 
 
+_NEWER = ("silent_standby", "allow_discontinuity")
+
+
 class EncoderConfig(Model):
     """All that one encoder process is told: HITLESS_ENCODER_CONFIG (JSON) or --config FILE."""
 
@@ -381,6 +392,7 @@ class EncoderConfig(Model):
     window_seconds: int
     anchor: AnchorModel | None = None
     silent_standby: bool = False
+    allow_discontinuity: bool = False
 
     def to_json(self) -> str:
         """Compact JSON with sorted keys: the same configuration is the same text.
@@ -388,7 +400,7 @@ class EncoderConfig(Model):
         What only newer encoders know is left out unless it is asked for: an older one refuses
         fields that it does not know.
         """
-        newer = set() if self.silent_standby else {"silent_standby"}
+        newer = {name for name in _NEWER if not getattr(self, name)}
         body = self.model_dump(mode="json", by_alias=True, exclude=newer)
         return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
@@ -415,6 +427,7 @@ def encoder_config(
         window_seconds=spec.output.window_seconds,
         anchor=None if anchor is None else AnchorModel.of(anchor),
         silent_standby=spec.handover.mode is HandoverMode.SILENT_STANDBY,
+        allow_discontinuity=spec.handover.allow_discontinuity,
     )
 
 
