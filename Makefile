@@ -53,7 +53,7 @@ sim-mutants: setup ## planted bugs, each of which the simulator must find
 
 component: setup ## each process for real, with its neighbours played by the test
 	$(PYTHON3) tests/control_plane.py --tools
-	.venv/bin/pytest tests/component
+	.venv/bin/pytest -n 2 --dist loadfile tests/component
 
 e2e: setup ## the end-to-end tests, on a cluster of their own
 	@hack/setup e2e

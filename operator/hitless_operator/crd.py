@@ -20,6 +20,7 @@ from hitless_handover.parts import PART_US_MIN
 from hitless_operator.schema import Schema, structural
 from hitless_operator.status_model import EncoderDeploymentStatus
 from hitless_wire.resources import (
+    DISCONTINUITY_IN_PARTS,
     GROUP,
     KIND,
     PLURAL,
@@ -182,6 +183,12 @@ def _spec() -> Schema:
             "!(has(self.redundancy) && self.redundancy == 'HotSpare' && has(self.handover) && "
             "has(self.handover.mode) && self.handover.mode == 'Cease')",
             SPARE_CEASES,
+        ),
+        rule(
+            "!(has(self.handover) && has(self.handover.allowDiscontinuity) && "
+            "self.handover.allowDiscontinuity && has(self.timeline) && "
+            "has(self.timeline.partFrames))",
+            DISCONTINUITY_IN_PARTS,
         ),
     ]
     _bound_timeline(properties["timeline"])

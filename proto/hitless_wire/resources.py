@@ -267,6 +267,12 @@ SPARE_CEASES = (
 )
 
 
+DISCONTINUITY_IN_PARTS = (
+    "tracks can't change in a channel with parts, which are on air before it is known whose "
+    "segment it becomes: drop handover.allowDiscontinuity or timeline.partFrames"
+)
+
+
 class Redundancy(StrEnum):
     """What stands by when no update is under way."""
 
@@ -342,6 +348,8 @@ class EncoderDeploymentSpec(Model):
             raise ValueError(f"names of profiles and audio must differ, got {', '.join(names)}")
         if self.redundancy is Redundancy.HOT_SPARE and self.handover.mode is HandoverMode.CEASE:
             raise ValueError(SPARE_CEASES)
+        if self.handover.allow_discontinuity and self.timeline.part_frames is not None:
+            raise ValueError(DISCONTINUITY_IN_PARTS)
         timeline, timecode = self.timeline.resolve(), self.handover.event.at_timecode
         self.timeline.parts()
         if timecode is not None:

@@ -94,6 +94,13 @@ def test_a_timecode_is_left_to_the_supervisor_who_knows_when_the_update_began() 
         ({"handover": {"event": {"atTimecode": "10:00:00:30"}}}, "does not exist at 30/1 fps"),
         ({"handover": {"event": {"atTimestamp": "2026-01-01T00:00:00"}}}, "timezone"),
         ({"handover": {"mode": "Cease"}, "redundancy": "HotSpare"}, "SilentStandby"),
+        (
+            {
+                "handover": {"allowDiscontinuity": True},
+                "timeline": {"frameRate": "30", "partFrames": 15},
+            },
+            "drop handover.allowDiscontinuity or timeline.partFrames",
+        ),
     ],
 )
 def test_what_can_not_be_had_is_refused_with_what_to_do(change: dict[str, Any], says: str) -> None:
