@@ -13,6 +13,7 @@ from hitless_handover.supervisor_model import (
     HANDOVER_FINAL,
     ChannelPhase,
     ChannelRecord,
+    Desired,
     EncoderState,
     HandoverPhase,
 )
@@ -144,6 +145,40 @@ def test_a_mismatch_is_refused_with_the_field(world: World) -> None:
     assert done is not None
     assert (done.phase, done.reason) == (HandoverPhase.ABORTED, "Mismatch")
     assert done.message.startswith("fingerprint: incumbent has same, successor has other")
+
+
+def test_a_mismatch_is_tried_again_once_a_discontinuity_is_allowed(world: World) -> None:
+    world.want = desired("v2", 2)
+    world.next_fingerprint = "other"
+    world.run(40)
+    assert world.record.refused_digest == world.want.digest
+    world.want = allowing(desired("v2", 3))
+    world.run(40)
+    done = world.record.handover
+    assert done is not None
+    assert (done.phase, done.term) == (HandoverPhase.COMPLETED, 3)
+    assert world.record.refused_digest == ""
+
+
+def test_what_no_discontinuity_excuses_is_tried_once_an_edit(world: World) -> None:
+    world.next_anchor = Anchor(
+        source_ticks=1, source_timescale=90_000, wrap_ticks=0, frame=1, wall_us=0
+    )
+    world.want = allowing(desired("v2", 2))
+    world.run(80)
+    done = world.record.handover
+    assert done is not None
+    assert (done.reason, done.term) == ("Mismatch", 2)
+    world.want = allowing(desired("v2", 3))
+    world.run(80)
+    done = world.record.handover
+    assert done is not None
+    assert (done.reason, done.term) == ("Mismatch", 3)
+
+
+def allowing(wanted: Desired) -> Desired:
+    criteria = replace(wanted.policy.criteria, allow_discontinuity=True)
+    return replace(wanted, policy=replace(wanted.policy, criteria=criteria))
 
 
 def test_bad_segments_are_refused(world: World) -> None:
