@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
-from hack.lab import CLUSTER, SYSTEM_NAMESPACE, Lab, images, run, until
+from hack.lab import CLUSTER, SYSTEM_NAMESPACE, Lab, LabError, images, run, until
 from tests.e2e.channel import ENCODER, Channel
 from tests.e2e.conftest import SLOW_MACHINE_PERCENT
 from tests.e2e.test_outcomes import until_delivering
@@ -19,6 +20,7 @@ SECOND = "2"  # number of the node
 DRAIN_DEADLINE_S = 300
 FIRST = {"hitless.test/first": "true"}
 LEASE = "hitless-operator"
+EVICTED_DEADLINE_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,46 @@ def test_a_drained_node_is_left_hitlessly(channel: Channel) -> None:
     assert (done["phase"], done["framesLost"], done["framesRepeated"]) == ("Completed", 0, 0)
     assert done["from"] == {**done["from"], "pod": before}
     assert node_of(channel, channel.status()["active"]["pod"]) == first
+    assert faults(report) == {}
+
+
+def evict(channel: Channel, pod: str) -> str:
+    """Ask for it, as a descheduler does; what the API server said, empty when it was evicted."""
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": channel.namespace},
+    }
+    path = f"/api/v1/namespaces/{channel.namespace}/pods/{pod}/eviction"
+    try:
+        channel.lab.kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
+    except LabError as error:
+        return str(error)
+    return ""
+
+
+def test_a_pod_that_is_evicted_alone_hands_over(two_nodes: Lab, channel: Channel) -> None:
+    """Nobody cordons its node: without the webhook, the budget would say no for ever."""
+    two_nodes.install(deadline_percent=SLOW_MACHINE_PERCENT, on=FIRST, operators=2, evictions=True)
+    _, second = node_names(two_nodes)
+    before = live_on(channel, second)
+    said: list[str] = []
+
+    def gone() -> bool | None:
+        said.append(evict(channel, before))
+        return True if "NotFound" in said[-1] else None
+
+    with channel.watched() as probe:
+        until(f"{before} is gone", gone, deadline_s=EVICTED_DEADLINE_S)
+        done = channel.until_handover("Completed", "Aborted", "RolledBack")
+        channel.until_segment(channel.report()["lastSegment"] + 3)
+        report = probe.end()
+    assert "" not in said, "it was never evicted: the operator deletes it"
+    assert "TooManyRequests" in said[0]
+    assert f"is being handed over from pod {before}" in "".join(said)
+    assert (done["phase"], done["framesLost"], done["framesRepeated"]) == ("Completed", 0, 0)
+    assert done["from"] == {**done["from"], "pod": before}
+    assert channel.status()["active"]["pod"] != before
     assert faults(report) == {}
 
 
