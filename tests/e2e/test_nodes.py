@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -111,10 +112,19 @@ def evict(channel: Channel, pod: str) -> str:
     return ""
 
 
-def test_a_pod_that_is_evicted_alone_hands_over(two_nodes: Lab, channel: Channel) -> None:
+@pytest.fixture
+def asked_about_evictions(two_nodes: Lab) -> Iterator[None]:
+    """The webhook is there, and two replicas that answer."""
+    install = functools.partial(two_nodes.install, deadline_percent=SLOW_MACHINE_PERCENT, on=FIRST)
+    install(operators=2, evictions=True)
+    yield
+    install()
+
+
+@pytest.mark.usefixtures("asked_about_evictions")
+def test_a_pod_that_is_evicted_alone_hands_over(channel: Channel) -> None:
     """Nobody cordons its node: without the webhook, the budget would say no for ever."""
-    two_nodes.install(deadline_percent=SLOW_MACHINE_PERCENT, on=FIRST, operators=2, evictions=True)
-    _, second = node_names(two_nodes)
+    _, second = node_names(channel.lab)
     before = live_on(channel, second)
     said: list[str] = []
 

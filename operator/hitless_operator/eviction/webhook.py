@@ -58,8 +58,9 @@ class Question(_Read):
     """`request` of an AdmissionReview about pods/eviction."""
 
     uid: str
-    namespace: str
-    name: str
+    # They become part of a path: whoever reaches the port must not choose another one.
+    namespace: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)
+    name: str = Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)
     dry_run: bool = Field(default=False, alias="dryRun")
     user: _User = Field(default=_User(), alias="userInfo")
     eviction: _Eviction = Field(default=_Eviction(), alias="object")

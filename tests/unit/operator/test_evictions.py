@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.unit.operator import samples
 
 from hitless_handover.supervisor_model import ChannelRecord, HandoverPhase
@@ -110,6 +111,14 @@ def test_a_mark_lapses(age_s: int, *, marked: bool, fresh: bool) -> None:
 def test_a_mark_that_can_not_be_read_is_none(text: str) -> None:
     assert not is_marked(pod("first-9", annotations={ANNOTATION: text}), NOW_US)
     assert not is_marked(pod("first-9"), NOW_US)
+
+
+def test_a_name_is_no_path() -> None:
+    for wrong in ("../nodes", "a/b", "", "A", "a\n", "a" * 254):
+        with pytest.raises(ValidationError):
+            Question.model_validate({"uid": "1", "namespace": "n", "name": wrong})
+        with pytest.raises(ValidationError):
+            Question.model_validate({"uid": "1", "namespace": wrong, "name": "p"})
 
 
 @pytest.mark.parametrize(
