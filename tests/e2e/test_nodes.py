@@ -130,6 +130,8 @@ def test_a_pod_that_is_evicted_alone_hands_over(channel: Channel) -> None:
 
     def gone() -> bool | None:
         said.append(evict(channel, before))
+        if not said[-1]:  # the API server agrees to what the operator has begun itself
+            assert channel.handover()["phase"] == "Completed", said
         return True if "NotFound" in said[-1] else None
 
     with channel.watched() as probe:
@@ -137,7 +139,6 @@ def test_a_pod_that_is_evicted_alone_hands_over(channel: Channel) -> None:
         done = channel.until_handover("Completed", "Aborted", "RolledBack")
         channel.until_segment(channel.report()["lastSegment"] + 3)
         report = probe.end()
-    assert "" not in said, "it was never evicted: the operator deletes it"
     assert "TooManyRequests" in said[0]
     assert f"is being handed over from pod {before}" in "".join(said)
     assert (done["phase"], done["framesLost"], done["framesRepeated"]) == ("Completed", 0, 0)
