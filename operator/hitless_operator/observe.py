@@ -57,7 +57,10 @@ class Observer:
     async def view(
         self, channel: Channel, record: ChannelRecord, origin_url: str | None, now_us: int
     ) -> ChannelView:
-        """What there is now. origin_url: None when no origin can be asked. Raises KubeError."""
+        """What there is now, now_us microseconds since 1970. Raises KubeError.
+
+        origin_url: None when no origin can be asked.
+        """
         pods = await self._kube.pods(channel.key)
 
         def has_to_go(pod: Document) -> bool:
