@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -47,6 +50,11 @@ READS: list[Document] = [
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
 ]
 MARKS: Document = {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}
+LEASES: Document = {
+    "apiGroups": ["coordination.k8s.io"],
+    "resources": ["leases"],
+    "verbs": ["get", "update"],
+}
 HEARD_S_MAX = 60  # until the API server has read of the webhook, on a busy machine
 IN_PLACE = "evictions.hitless.video"  # named where it denies, not where a budget does
 
@@ -73,14 +81,10 @@ class Noted(EvictionWebhook):
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """A channel `first`, on air with first-1; the server asks the webhook about evictions."""
+class Cluster:
+    """The API server, with what a kubelet and those who evict do there."""
 
     plane: ControlPlane
-    kube: Kube
-    webhook: Noted
-    server: EvictionServer
-    announcer: Announcer
 
     async def call(self, method: str, path: str, body: Document | None = None) -> Document:
         """As the administrator, who waits in a thread: the webhook answers in this one."""
@@ -123,12 +127,23 @@ class Stage:
         return mark
 
 
+@dataclass(kw_only=True)
+class Stage(Cluster):
+    """A channel `first`, on air with first-1; the server asks the webhook about evictions."""
+
+    kube: Kube
+    webhook: Noted
+    server: EvictionServer
+    announcer: Announcer
+
+
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with control_plane(tmp_path_factory.mktemp("control-plane")) as made:
-        made.install(ROOT / "crds" / "encoderdeployments.hitless.video.yaml")
+        for definition in sorted((ROOT / "crds").glob("*.yaml")):
+            made.install(definition)
         made.namespace(NAMESPACE)
-        made.allow(USER, NAMESPACE, [*READS, MARKS])
+        made.allow(USER, NAMESPACE, [*READS, MARKS, LEASES])
         made.allow(READER, NAMESPACE, READS)
         yield made
 
@@ -182,19 +197,26 @@ async def staged(plane: ControlPlane, tmp_path: Path, user: int) -> AsyncIterato
         server = EvictionServer("127.0.0.1", 0, certificate, webhook)
         await stack.enter_async_context(server)
         made = Stage(plane=plane, kube=kube, webhook=webhook, server=server, announcer=announcer)
-        ca = (folder / CERTIFICATE).read_bytes()
-        url = f"https://127.0.0.1:{server.port}{PATH}"
-        await made.call("POST", WEBHOOKS, configuration_of(url, ca))
-        try:
-            await on_air(made)
+        async with asked(made, folder, server.port):
             yield made
-        finally:
-            await made.call("DELETE", f"{WEBHOOKS}/evictions")
-            await made.call("DELETE", f"{CHANNELS}/first")
-            await made.call("DELETE", PODS)
 
 
-async def on_air(stage: Stage) -> None:
+@asynccontextmanager
+async def asked(cluster: Cluster, folder: Path, port: int) -> AsyncIterator[None]:
+    """The API server asks at that port, and there is a channel to ask about."""
+    ca = (folder / CERTIFICATE).read_bytes()
+    url = f"https://127.0.0.1:{port}{PATH}"
+    await cluster.call("POST", WEBHOOKS, configuration_of(url, ca))
+    try:
+        await on_air(cluster)
+        yield
+    finally:
+        await cluster.call("DELETE", f"{WEBHOOKS}/evictions")
+        await cluster.call("DELETE", f"{CHANNELS}/first")
+        await cluster.call("DELETE", PODS)
+
+
+async def on_air(stage: Cluster) -> None:
     """The channel and its encoder; the server asks from now on."""
     body = {
         "apiVersion": "hitless.video/v1alpha1",
@@ -305,6 +327,56 @@ def trusting_nobody() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+async def test_a_replica_that_stands_by_answers_too(plane: ControlPlane, tmp_path: Path) -> None:
+    """The process as it is: another one holds the lease for longer than this test lasts."""
+    lease = {
+        "metadata": {"name": "hitless-operator"},
+        "spec": {"holderIdentity": "another", "leaseDurationSeconds": 3600},
+    }
+    plane.create(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases", lease)
+    folder = make_certificate(tmp_path / "serving")
+    port = free_port()
+    told = {
+        "ORIGIN_URL": "http://127.0.0.1:1",
+        "NAMESPACES": NAMESPACE,
+        "LEASE": f"{NAMESPACE}/hitless-operator",
+        "WEBHOOK_CERTIFICATE": str(folder),
+        "WEBHOOK_PORT": str(port),
+        "HEALTH_PORT": "0",
+    }
+    said = tmp_path / "operator.log"
+    with said.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "hitless_operator"),
+            env={
+                **os.environ,
+                **{f"HITLESS_{name}": value for name, value in told.items()},
+                "KUBECONFIG": str(plane.kubeconfig_of(USER)),
+            },
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        cluster = Cluster(plane=plane)
+        async with asked(cluster, folder, port):
+            assert "is being handed over" in await cluster.evict("first-1")
+            assert await cluster.mark() is not None
+        end_s = time.monotonic() + HEARD_S_MAX
+        while "standing by: another holds the lease" not in said.read_text():
+            assert time.monotonic() < end_s, said.read_text()
+            await asyncio.sleep(0.1)
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), HEARD_S_MAX)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 async def test_a_renewed_certificate_is_shown_to_who_connects_next(tmp_path: Path) -> None:
