@@ -379,6 +379,37 @@ def free_port() -> int:
         return port
 
 
+def test_helm_keeps_its_certificate_over_upgrades(plane: ControlPlane) -> None:
+    namespace = plane.namespace("installed")
+    command = [sys.executable, str(ROOT / "hack" / "cluster" / "cluster.py"), "tools", "--chart"]
+    tools = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    values = ("crds.enabled=false", "evictionWebhook.enabled=true")
+    elsewhere = ("evictionWebhook.namespaceSelector.matchLabels.none=such",)
+
+    def helm(*words: str) -> None:
+        where = ("--namespace", namespace, "--kubeconfig", str(plane.kubeconfig))
+        env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["helm", *words, *where], env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def installed(*more: str) -> tuple[Document, str]:
+        options = [word for value in (*values, *elsewhere, *more) for word in ("--set", value)]
+        helm("upgrade", "--install", "hitless", str(ROOT / "charts" / "hitless"), *options)
+        secret = plane.call("GET", f"/api/v1/namespaces/{namespace}/secrets/hitless-evictions-tls")
+        found = plane.call("GET", f"{WEBHOOKS}/hitless-evictions.{namespace}")
+        return secret["data"], found["webhooks"][0]["clientConfig"]["caBundle"]
+
+    data, bundle = installed()
+    assert bundle == data["ca.crt"]
+    assert installed("operator.logLevel=DEBUG") == (data, bundle)
+    plane.call("DELETE", f"/api/v1/namespaces/{namespace}/secrets/hitless-evictions-tls")
+    other, bundle = installed()
+    assert bundle == other["ca.crt"] != data["ca.crt"]
+    helm("uninstall", "hitless")
+
+
 async def test_a_renewed_certificate_is_shown_to_who_connects_next(tmp_path: Path) -> None:
     folder = make_certificate(tmp_path / "serving")
     first = (folder / CERTIFICATE).read_text()
