@@ -64,7 +64,7 @@ class EncoderView:
     """One encoder as observed. report: None when it could not be asked, or was not.
 
     process: another one after each restart in place; empty when the platform does not say.
-    leaving: it can't stay where it is, for its node is being emptied.
+    leaving: it can't stay where it is, for its node is being emptied, or its eviction is asked for.
     """
 
     name: str

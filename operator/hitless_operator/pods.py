@@ -17,7 +17,7 @@ _ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
 def encoder_view(pod: Document, *, leaving: bool = False) -> EncoderView:
-    """What the pod's status says. leaving: what its node says. report is left empty."""
+    """What the pod's status says. leaving: what its node or its mark says. report is left empty."""
     state, reason, message = _state(pod)
     return EncoderView(
         name=pod["metadata"]["name"],

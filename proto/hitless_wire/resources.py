@@ -281,7 +281,7 @@ class Redundancy(StrEnum):
 
 
 class EvictionStrategy(StrEnum):
-    """What happens when the node of the encoder on air is to be emptied."""
+    """What happens when the encoder on air is to be evicted, or its node emptied."""
 
     HANDOVER = "Handover"
     NONE = "None"
@@ -332,8 +332,9 @@ class EncoderDeploymentSpec(Model):
     eviction_strategy: Annotated[
         EvictionStrategy,
         Field(
-            description="Handover: when its node is drained, the encoder on air hands over to one "
-            "on another node, and is kept from eviction until then. None: it is evicted."
+            description="Handover: when its node is drained, or (with the chart's evictionWebhook) "
+            "its eviction is asked for, the encoder on air hands over to another one, on another "
+            "node where there is one, and is kept from eviction until then. None: it is evicted."
         ),
     ] = EvictionStrategy.HANDOVER
     template: PodTemplate = PodTemplate()

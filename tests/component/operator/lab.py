@@ -19,6 +19,7 @@ from hitless_handover.supervisor_model import ChannelPhase, ChannelRecord, Hando
 from hitless_operator.apply import Applier
 from hitless_operator.channel import Channel, Key, channel_of
 from hitless_operator.events import Announcer
+from hitless_operator.eviction.webhook import EvictionWebhook, Question
 from hitless_operator.kube import Kube
 from hitless_operator.manifests import CONFIG_VARIABLE, PodDefaults
 from hitless_operator.metrics import Metrics
@@ -146,16 +147,20 @@ class Lab:
         kube = MortalKube(self.client, self.scythe)
         self.metrics = Metrics()
         origin = Origin(url=self.origin_url, public_url="http://play.example")
+        applier = Applier(
+            kube,
+            self.peers,
+            PodDefaults(ingest_url=self.origin_url),
+            self.metrics,
+            guards=self.guards,
+        )
+        self.webhook = EvictionWebhook(
+            kube=kube, applier=applier, announcer=self.announcer, now_us=lambda: self.now_us
+        )
         self.reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube, self.peers, self.nodes),
-            applier=Applier(
-                kube,
-                self.peers,
-                PodDefaults(ingest_url=self.origin_url),
-                self.metrics,
-                guards=self.guards,
-            ),
+            applier=applier,
             announcer=self.announcer,
             origin=origin,
             now_us=lambda: self.now_us,
@@ -248,6 +253,13 @@ class Lab:
     def cordon(self, name: str) -> None:
         """Nothing more is to come to the node of a pod."""
         self.nodes.node_changed(f"node-of-{name}", {"unschedulable": True}, gone=False)
+
+    async def ask_to_evict(self, name: str, **more: Any) -> Document:
+        """What the API server is answered when it asks whether a pod may be evicted."""
+        question = {"uid": "1", "namespace": KEY.namespace, "name": name, **more}
+        found: Document = await self.webhook.answer(Question.model_validate(question))
+        response: Document = found["response"]
+        return response
 
     async def crash(self, name: str) -> None:
         """The pod is deleted by somebody else, its process with it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from tests.component.operator.lab import KEY, Lab, lab, live_channel, spec
+from tests.component.operator.lab import KEY, SECOND_US, Lab, lab, live_channel, spec
 
 from hitless_handover.supervisor_model import ChannelPhase, HandoverPhase
+from hitless_operator.eviction.mark import LAPSES_S
 from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Reconciler
 
@@ -337,6 +338,47 @@ async def test_who_is_to_be_evicted_is_left_to_it() -> None:
         await now.run(5)
         assert now.api.budgets == {}
         assert now.record.handover is None
+
+
+async def test_whose_eviction_is_asked_for_hands_over_wherever_it_is() -> None:
+    async with live_channel() as now:
+        refused = await now.ask_to_evict("first-1", userInfo={"username": "descheduler"})
+        assert (refused["allowed"], refused["status"]["code"]) == (False, 429)
+        assert "live/first" in refused["status"]["message"]
+        now.restart()  # the mark is on the pod
+        await now.run_until(completed)
+        done = now.body["status"]["handover"]
+        assert (done["from"]["image"], done["framesLost"]) == (done["to"]["image"], 0)
+        await now.run(2)
+        assert list(now.api.pods) == ["first-2"]
+        assert (await now.ask_to_evict("first-1"))["allowed"], "it is gone: the API server says so"
+        assert await now.look() is None
+        notes = [e["note"] for e in now.api.events if e["reason"] == "EvictionRequested"]
+        assert notes == ["descheduler asked to evict first-1: Moves"]
+
+
+async def test_a_wish_to_evict_lapses() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(paused=True))
+        await now.look()
+        assert "paused" in (await now.ask_to_evict("first-1"))["status"]["message"]
+        now.now_us += LAPSES_S * SECOND_US
+        now.api.apply(KEY.name, spec(paused=False))
+        assert await now.look() is None
+        assert now.record.handover is None
+        await now.ask_to_evict("first-1")
+        await now.look()
+        assert now.record.handover is not None
+
+
+async def test_a_spare_that_is_to_be_evicted_is_replaced() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(redundancy="HotSpare"))
+        await now.run(3)
+        assert sorted(now.api.pods) == ["first-1", "first-2"]
+        assert not (await now.ask_to_evict("first-2"))["allowed"]
+        await now.run(3)
+        assert sorted(now.api.pods) == ["first-1", "first-3"]
 
 
 async def test_a_template_makes_another_pod_hitlessly() -> None:
