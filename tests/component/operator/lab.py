@@ -3,6 +3,7 @@ gRPC and HTTP, the real operator but for kopf. Time is a number that `run` moves
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -332,6 +333,11 @@ class Lab:
         assert led == sorted(led), "I4: a lower term after a higher one"
 
 
+def image_id(image: str) -> str:
+    """What the kubelet says of a pulled image."""
+    return f"{image.partition(':')[0]}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+
 def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Document:
     ready = "running" in state
     return {
@@ -342,7 +348,14 @@ def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Docume
             {"type": "Ready", "status": "True" if ready else "False"},
         ],
         "containerStatuses": [
-            {"name": "encoder", "image": image, "ready": ready, "restartCount": 0, "state": state}
+            {
+                "name": "encoder",
+                "image": image,
+                "imageID": image_id(image) if ready else "",
+                "ready": ready,
+                "restartCount": 0,
+                "state": state,
+            }
         ],
     }
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from tests.component.operator.lab import KEY, Lab, lab, live_channel, spec
+from tests.component.operator.lab import KEY, Lab, image_id, lab, live_channel, spec
 
 from hitless_handover.supervisor_model import ChannelPhase, HandoverPhase
 from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Reconciler
 
+V1 = "localhost/encoder:v1"
 V2 = "localhost/encoder:v2"
 
 
@@ -54,14 +55,26 @@ async def test_an_update_completes_and_only_then_the_incumbent_goes() -> None:
         assert done["event"]["timestamp"].startswith("1970-01-12T")
         assert set(done["confirmations"]) == {"incumbent", "successor", "origin"}
         assert (done["framesLost"], done["framesRepeated"]) == (0, 0)
+        assert (done["from"]["imageId"], done["to"]["imageId"]) == (image_id(V1), image_id(V2))
         assert now.published[done["event"]["segment"]][0] == "first-2"
         assert now.published[done["event"]["segment"] - 1][0] == "first-1"
         await now.run(2)
         assert list(now.api.pods) == ["first-2"]
         stored = now.api.writes.index("delete first-1")
         assert now.api.writes[stored - 1] == "status", "recorded before the pod is deleted"
-        assert now.body["status"]["active"]["pod"] == "first-2"
+        active, last = now.body["status"]["active"], now.body["status"]["history"][-1]
+        assert (active["pod"], active["imageId"]) == ("first-2", image_id(V2))
+        assert last["from"]["imageId"] == image_id(V1), "its pod is gone"
         assert await now.look() is None
+
+
+async def test_one_look_writes_the_status_at_most_once() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(V2))
+        while not completed(now):
+            before = now.api.writes.count("status")
+            await now.step()
+            assert now.api.writes.count("status") - before <= 1
 
 
 async def test_conditions_tell_an_update_from_outside() -> None:
