@@ -172,7 +172,7 @@ def test_history(stage: Stage) -> None:
     result = stage.hitless("history", "first")
     assert result.exit_code == 0
     row = result.stdout.splitlines()[1]
-    assert "Completed   v1     v2   -           8      53861664360   0      5.0 s   7.0 s      8.0 s" in row
+    assert "Completed   v1     v2   -           8      53861664360   0      5.0 s   7.0 s" in row
     assert "rollback first --to: 1 = localhost/hitless/encoder:v1" in result.stdout
     document = stage.json("history", "first")
     assert document["handovers"][0]["durations"]["totalSeconds"] == 20.000002
