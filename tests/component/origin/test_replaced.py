@@ -131,6 +131,6 @@ async def test_an_origin_that_comes_back_has_everything_again(tmp_path: Path, ke
         seen = json.loads(await end(probe))
     assert after["gaps"] == 0
     assert after["firstSegment"] <= before["lastSegment"] - 3, "what players may lack is there"
-    assert (seen["frames"]["lost"], seen["frames"]["repeated"]) == (0, 0)
+    assert (seen["frames"]["lost"], seen["frames"]["repeated"]) == (0, 0), seen["faults"]
     forgotten = set() if kept else {"SegmentVanished"}  # the window before is gone with its disk
     assert set(seen["fault_counts"]) <= forgotten, seen
