@@ -121,8 +121,13 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
 def _first_encoder(
     desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int
 ) -> Decision:
-    """Allot a term and record who will lead; it is created once that is stored."""
-    term = record.term + 1
+    """Allot a term and record who will lead; it is created once that is stored.
+
+    A record that was lost (a backup without status, a channel made again) knows less than the
+    origin: a term that is no higher than what has been on air would lose against it for ever.
+    """
+    seen_term = 0 if view.origin is None else view.origin.selected_priority
+    term = max(record.term, seen_term) + 1
     active = handover.encoder_for(desired, view.channel, term)
     chosen = replace(record, term=term, active=active, phase=ChannelPhase.STARTING)
     return Decision(

@@ -57,6 +57,7 @@ PRINTER_COLUMNS: tuple[Schema, ...] = (
     },
     {"name": "Term", "type": "integer", "jsonPath": ".status.term", "priority": 1},
     {"name": "Pod", "type": "string", "jsonPath": ".status.active.pod", "priority": 1},
+    {"name": "Image ID", "type": "string", "jsonPath": ".status.active.imageId", "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 )
 

@@ -68,8 +68,9 @@ class Observer:
 
         encoders = encoders_of(channel, record, pods, has_to_go)
         asked = [encoders[name] for name in sorted(asks(record)) if name in encoders]
+        concerns_origin = bool(asked) or record.active is None
         origin, reports = await asyncio.gather(
-            self._origin(channel, origin_url if asked else None),
+            self._origin(channel, origin_url if concerns_origin else None),
             asyncio.gather(*(self._report(encoder) for encoder in asked)),
         )
         told = {

@@ -78,6 +78,15 @@ def test_hot_spare_takes_over_from_a_deleted_pod(channel: Channel) -> None:
     assert (origin["selectedEncoder"], origin["gaps"]) == (spare, 0)
 
 
+def test_a_deleted_channel_takes_its_pods_with_it(channel: Channel) -> None:
+    live(channel, redundancy="HotSpare")
+    until("two encoders", lambda: True if len(channel.pods()) == 2 else None)
+    channel.kubectl("delete", "encd", CHANNEL, "--wait=true")
+    until("no pods", lambda: None if channel.pods() else True)
+    budgets = channel.lab.get("-n", channel.namespace, "poddisruptionbudgets")["items"]
+    assert budgets == [], "its budget goes with it"
+
+
 def test_update_with_a_silent_standby(channel: Channel) -> None:
     """The successor sends nothing before the frame, the incumbent nothing from it on."""
     live(channel, handover={"mode": "SilentStandby", "holdSegments": 2})

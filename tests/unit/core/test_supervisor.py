@@ -314,6 +314,13 @@ def test_the_first_encoder_is_created_once_its_term_is_recorded() -> None:
     assert world.states["ch-1"].state is EncoderState.RUNNING
 
 
+def test_a_lost_record_does_not_begin_below_what_has_been_on_air() -> None:
+    world = World(want=desired("v1", 1))
+    world.published = {7: ("ch-4", 4)}
+    world.look()
+    assert (world.record.term, world.record.active and world.record.active.name) == (5, "ch-5")
+
+
 def test_every_phase_but_the_final_ones_leads_somewhere() -> None:
     assert {phase for phase, to in TRANSITIONS.items() if not to} == HANDOVER_FINAL
     assert set(TRANSITIONS) == set(HandoverPhase)

@@ -123,7 +123,16 @@ def test_names_and_columns() -> None:
     names = crd.document()["spec"]["names"]
     assert (names["shortNames"], names["categories"]) == (["encd"], ["hitless"])
     columns = {c["name"]: c["jsonPath"] for c in version()["additionalPrinterColumns"]}
-    assert list(columns) == ["Phase", "On Air", "Handover", "Frame", "Term", "Pod", "Age"]
+    assert list(columns) == [
+        "Phase",
+        "On Air",
+        "Handover",
+        "Frame",
+        "Term",
+        "Pod",
+        "Image ID",
+        "Age",
+    ]
     known = {path for path, _ in nodes(root())} | {".metadata.creationTimestamp"}
     assert set(columns.values()) <= known
 
