@@ -79,7 +79,7 @@ def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: in
         phase_since_us=now_us,
     )
     if successor.digest == record.active.digest:
-        message = f"{record.active.name} has to leave its node: starting {successor.name}"
+        message = f"{record.active.name} can't stay where it is: starting {successor.name}"
     else:
         message = f"Update {record.active.image} to {desired.image}: starting {successor.name}"
     return Decision(
