@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import Any
 
 from hack.lab import CHART, SYSTEM_NAMESPACE, Lab, until
@@ -60,11 +61,14 @@ def quiet_ms(report: dict[str, Any]) -> int:
     return max(int(r["playlist"]["quiet_ms_max"]) for r in report["renditions"])
 
 
-def test_operator_and_origin_are_upgraded_without_a_lost_frame(lab: Lab, channel: Channel) -> None:
+def test_operator_and_origin_are_upgraded_without_a_lost_frame(
+    lab: Lab, channel: Channel, tmp_path: Path
+) -> None:
     live(channel)
     before, running = system_pods(lab), encoders(channel)
-    with channel.watched() as probe:
-        channel.until_segment(channel.report()["lastSegment"] + 2)
+    with channel.watched("--wait", "60", "--record", str(tmp_path)) as probe:
+        until("the probe to play", lambda: True if any(tmp_path.rglob("*.m4s")) else None)
+        channel.until_segment(channel.report()["lastSegment"] + 1)
         upgrade(lab, channel.namespace)
         after = system_pods(lab)
         channel.until_segment(int(channel.report()["lastSegment"] or 0) + 4)
@@ -76,7 +80,7 @@ def test_operator_and_origin_are_upgraded_without_a_lost_frame(lab: Lab, channel
     assert untouched == running
     print(f"viewers saw no new segment for {quiet_ms(report)} ms")
     frames = report["frames"]
-    assert (frames["lost"], frames["repeated"], frames["out_of_order"]) == (0, 0, 0)
+    assert (frames["lost"], frames["repeated"], frames["out_of_order"]) == (0, 0, 0), report
     assert set(faults(report)) <= FORGOTTEN, report
     assert channel.report()["gaps"] == 0
     assert (done["framesLost"], done["framesRepeated"]) == (0, 0)

@@ -72,18 +72,19 @@ class ProbeContext:
     async def get_patiently(self, url: str, bytes_max: int) -> tuple[Fetched, int]:
         """The body of a URL, and how often it was asked for again. Raises the last FetchError.
 
-        A server that gives no answer at all may take as long as a playlist that stands still.
+        A server that gives no answer at all may take as long as a playlist that stands still; and
+        one that has come back may not have everything at once.
         """
         end_s = self.clock.monotonic_s() + self.settings.stall_tolerance_s
         if self.settings.seconds is not None:
             end_s = min(end_s, self.started_s + self.settings.seconds)
-        retry = 0
+        retry, was_away = 0, False
         while True:
             try:
                 return await self.fetcher.get(url, bytes_max), retry
             except FetchError as error:
-                answered = isinstance(error, StatusError)
-                in_time = not answered and self.clock.monotonic_s() < end_s
+                was_away = was_away or not isinstance(error, StatusError)
+                in_time = was_away and self.clock.monotonic_s() < end_s
                 if self.stop.is_set() or (retry + 1 >= self.settings.attempts and not in_time):
                     raise
             await self.pause(self.settings.retry_s)
