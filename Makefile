@@ -52,7 +52,7 @@ sim-mutants: setup ## planted bugs, each of which the simulator must find
 	$(PYTHON3) -m hitless_sim mutants
 
 component: setup ## each process for real, with its neighbours played by the test
-	$(PYTHON3) tests/control_plane.py --tools
+	$(PYTHON3) hack/control_plane.py --tools
 	.venv/bin/pytest tests/component
 
 e2e: setup ## the end-to-end tests, on a cluster of their own

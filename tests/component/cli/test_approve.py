@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.component.cli.conftest import GROUP, Stage
-from tests.control_plane import ROOT, ControlPlane, control_plane
+from hack.control_plane import ROOT, ControlPlane, control_plane
 
 ANNOTATION = "hitless.video/approve"
 _numbers = itertools.count(1)

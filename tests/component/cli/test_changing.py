@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from tests.component.cli.conftest import Running, Stage
-from tests.control_plane import MERGE
+from hack.control_plane import MERGE
 from tests.unit.cli.documents import (
     V1,
     V2,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.component.cli.conftest import Stage
-from tests.control_plane import until
+from hack.control_plane import until
 from tests.unit.cli.documents import V1, V2, at_rest
 from tests.unit.operator.samples import encoder
 
