@@ -169,9 +169,7 @@ class Nodes:
         key = (config.namespace, config.channel)
         programme = self._programmes.get(key)
         if programme is None:
-            programme = Programme(
-                namespace=config.namespace, channel=config.channel, now_us=now_us
-            )
+            programme = Programme(namespace=config.namespace, channel=config.channel, now_us=now_us)
             self._programmes[key] = programme
         encoder = TimedEncoder(config, programme, now_us, Work(seen_us=seen_us))
         await encoder.start()
@@ -239,11 +237,8 @@ class Nodes:
 
 def _status(container: Document, uid: str, ip: str, *, ready: bool) -> Document:
     yes, now = "True" if ready else "False", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    conditions = [
-        {"type": kind, "status": value, "lastTransitionTime": now}
-        for kind, value in (("PodScheduled", "True"), ("Initialized", "True"))
-        + (("ContainersReady", yes), ("Ready", yes))
-    ]
+    said = {"PodScheduled": "True", "Initialized": "True", "ContainersReady": yes, "Ready": yes}
+    conditions = [{"type": k, "status": v, "lastTransitionTime": now} for k, v in said.items()]
     running = {
         "name": container["name"],
         "image": container["image"],

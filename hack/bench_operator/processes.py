@@ -66,9 +66,7 @@ class Child:
 def usage(pid: int) -> Usage:
     """What a live process uses, by /proc (proc(5)): utime and stime, VmRSS and VmHWM."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    rows = dict(
-        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-    )
+    rows = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return Usage(
         cpu_s=(int(fields[11]) + int(fields[12])) / TICKS_PER_S,
         rss_mb=int(rows["VmRSS"].split()[0]) / 1024,

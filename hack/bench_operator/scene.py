@@ -26,6 +26,7 @@ NAMESPACE = "live"
 GROUP_PATH = f"/apis/hitless.video/v1alpha1/namespaces/{NAMESPACE}"
 IMAGE = "localhost/hitless/encoder:v{}"
 FLEET_TYPE = "fleet"
+USER = "kubectl"  # field manager of what users write
 OPERATOR, CONTROLLERS = "operator", "system:kube-controller-manager"
 POLL_S = 0.25
 SAY_EVERY_S = 15.0
@@ -115,14 +116,14 @@ class Scene:
         """channel-00001 and so on; the first `fleet` of them are those of a fleet update."""
         with ThreadPoolExecutor(WRITERS) as pool:
             bodies = (channel(n, FLEET_TYPE if n < fleet else "other") for n in range(count))
-            path = f"{GROUP_PATH}/encoderdeployments"
+            path = f"{GROUP_PATH}/encoderdeployments?fieldManager={USER}"
             for _ in pool.map(lambda body: self.plane.create(path, body), bodies):
                 pass
 
     def change_image(self, name: str, version: int) -> None:
         """kubectl patch."""
         body = {"spec": {"image": IMAGE.format(version)}}
-        path = f"{GROUP_PATH}/encoderdeployments/{name}"
+        path = f"{GROUP_PATH}/encoderdeployments/{name}?fieldManager={USER}"
         self.plane.call("PATCH", path, body, content_type=MERGE)
 
     def channels(self) -> list[Document]:
@@ -182,7 +183,7 @@ def name_of(number: int) -> str:
 
 @contextlib.contextmanager
 def scene(folder: Path, start_s: float) -> Iterator[Scene]:
-    """A cluster without channels and operator, in an empty folder; all of it ends with the block."""
+    """A cluster without channels and operator, in an empty folder; it ends with the block."""
     with contextlib.ExitStack() as stack:
         plane = stack.enter_context(control_plane(folder, audited=(OPERATOR, CONTROLLERS)))
         for definition in sorted((ROOT / "crds").glob("*.yaml")):
