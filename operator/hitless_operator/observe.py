@@ -17,6 +17,7 @@ from hitless_handover.supervisor import asks
 from hitless_handover.supervisor_model import (
     ChannelRecord,
     ChannelView,
+    Desired,
     EncoderState,
     EncoderView,
 )
@@ -54,12 +55,16 @@ class Observer:
         self._nodes = nodes or Nodes()
 
     async def view(
-        self, channel: Channel, record: ChannelRecord, origin_url: str | None
+        self,
+        channel: Channel,
+        desired: Desired,
+        record: ChannelRecord,
+        origin_url: str | None,
     ) -> ChannelView:
         """What there is now. origin_url: None when no origin can be asked. Raises KubeError."""
         pods = await self._kube.pods(channel.key)
         encoders = encoders_of(channel, record, pods, self._nodes.is_closing)
-        asked = [encoders[name] for name in sorted(asks(record)) if name in encoders]
+        asked = [encoders[name] for name in sorted(asks(desired, record)) if name in encoders]
         origin, reports = await asyncio.gather(
             self._origin(channel, origin_url if asked else None),
             asyncio.gather(*(self._report(encoder) for encoder in asked)),
