@@ -53,6 +53,9 @@ SERVICE_ACCOUNTS = "system:serviceaccounts"
 ETCD, API_SERVER, CONTROLLERS = "etcd", "kube-apiserver", "kube-controller-manager"
 
 
+ClusterError = machine.ClusterError
+
+
 class ApiRefused(AssertionError):
     """The API server said no where the test expected yes."""
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from hack.bench_operator import plot, report
 from hack.bench_operator.measures import Plan, measure
 from hack.bench_operator.scene import BenchError, Document, say
-from hack.control_plane import ROOT, machine
+from hack.control_plane import ROOT, ClusterError
 
 FOLDER = ROOT / ".build" / "bench"
 STEPS = ("fleet", "restarts", "peer")
@@ -35,7 +35,7 @@ def main() -> int:
         for channels in options.channels:
             runs[channels] = _measured(options, channels)
             _write(runs, options.json)
-    except (BenchError, machine.ClusterError) as error:
+    except (BenchError, ClusterError) as error:
         say(str(error))
         return 1
     print(report.table(runs))

@@ -117,7 +117,7 @@ def _all_on_air(made: Scene, channels: int, *, start: bool) -> None:
     def live() -> tuple[int, int]:
         return int(made.metrics().get('hitless_channels{phase="Live"}', 0)), channels
 
-    took_s = made.wait("on air", live, STEP_S_MAX)
+    took_s = made.wait("on air", live, STEP_S_MAX, every_s=1.0)
     say(f"  all {channels} on air after {took_s:.1f} s")
     made.wait("rest", lambda: (int(made.is_at_rest()), 1), STEP_S_MAX)
     phases = [body["status"]["phase"] for body in made.channels()]
@@ -215,7 +215,7 @@ def _fleet(
 
     def change() -> None:
         made.plane.create(path.rpartition("/")[0], body)
-        made.wait("updated", progress, STEP_S_MAX)
+        made.wait("updated", progress, STEP_S_MAX, every_s=1.0)
 
     step = _step(made, change)
     made.wait("rest", lambda: (int(made.is_at_rest()), 1), STEP_S_MAX)

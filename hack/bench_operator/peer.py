@@ -55,8 +55,9 @@ def _available(made: Scene, generation: int) -> int:
     status = made.plane.call("GET", f"{PATH}/{NAME}").get("status", {})
     if status.get("observedGeneration", 0) < generation:
         return 0
-    done = min(int(status.get(key, 0)) for key in ("availableReplicas", "updatedReplicas"))
-    return done - (status.get("replicas", 0) != status.get("updatedReplicas", 0))
+    done: int = min(int(status.get(key, 0)) for key in ("availableReplicas", "updatedReplicas"))
+    others = status.get("replicas", 0) != status.get("updatedReplicas", 0)
+    return done - int(others)
 
 
 def _deployment(pods: int, surge: int, settle_s: int) -> Document:

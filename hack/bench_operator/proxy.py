@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 CHUNK_BYTES = 256 * 1024
 STOP_S_MAX = 10.0
@@ -47,7 +50,7 @@ class Proxy:
         """End every connection there is, without a word."""
         self._run(self._cut())
 
-    def _run(self, work):  # type: ignore[no-untyped-def]
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(STOP_S_MAX)
 
     async def _cut(self) -> None:

@@ -138,7 +138,14 @@ class Scene:
             if not more:
                 return found
 
-    def wait(self, what: str, progress: Callable[[], tuple[int, int]], limit_s: float) -> float:
+    def wait(
+        self,
+        what: str,
+        progress: Callable[[], tuple[int, int]],
+        limit_s: float,
+        *,
+        every_s: float = POLL_S,
+    ) -> float:
         """Until `progress` says (n, n); how long it took, in seconds. Raises BenchError."""
         start_s = told_s = time.monotonic()
         while True:
@@ -155,7 +162,7 @@ class Scene:
             if now_s - told_s > SAY_EVERY_S:
                 say(f"  {what}: {done} of {of} after {now_s - start_s:.0f} s")
                 told_s = now_s
-            time.sleep(POLL_S)
+            time.sleep(every_s)
 
 
 def channel(number: int, kind: str) -> Document:

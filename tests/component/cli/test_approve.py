@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.component.cli.conftest import GROUP, Stage
 from hack.control_plane import ROOT, ControlPlane, control_plane
+from tests.component.cli.conftest import GROUP, Stage
 
 ANNOTATION = "hitless.video/approve"
 _numbers = itertools.count(1)

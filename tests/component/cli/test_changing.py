@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
-from tests.component.cli.conftest import Running, Stage
 from hack.control_plane import MERGE
+from tests.component.cli.conftest import Running, Stage
 from tests.unit.cli.documents import (
     V1,
     V2,
