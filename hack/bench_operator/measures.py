@@ -45,7 +45,8 @@ HOUR_S = 3600.0
 class Plan:
     """What to do. channels: how many there are; fleet: at most so many are updated at once.
 
-    start_s: of a pod. idle_s: how long the rest is watched; a watch is renewed every 300 s.
+    start_s: of a pod. idle_s: how long the rest is watched; a watch is renewed every 300 s. steps:
+    those besides going on air, rest and single handovers. quick: see `scene`.
     """
 
     channels: int
@@ -54,6 +55,7 @@ class Plan:
     start_s: float
     idle_s: float
     steps: frozenset[str] = frozenset({"fleet", "restarts", "peer"})
+    quick: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Step:
 def measure(plan: Plan, folder: Path) -> dict[str, Document]:
     """All steps, by name. Raises BenchError, ClusterError."""
     found: dict[str, Step] = {}
-    with scene(folder, plan.start_s) as made:
+    with scene(folder, plan.start_s, quick=plan.quick) as made:
         fleet = min(plan.fleet, plan.channels)
         say(f"{plan.channels} channels: creating them")
         made.create_channels(plan.channels, fleet)

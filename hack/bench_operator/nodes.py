@@ -41,7 +41,6 @@ RETRY_S = 0.2
 WATCH_S = 3600
 LINE_BYTES_MAX = 4 * 1024 * 1024
 STATUS_PATCH = "application/merge-patch+json"
-HOLD_SEGMENTS = Handover().hold_segments
 _log = logging.getLogger("nodes")
 
 
@@ -100,10 +99,10 @@ class Api:
 
 
 class Nodes:
-    """start_s: from a pod's creation until it is ready, seconds."""
+    """start_s: from a pod's creation until it is ready, seconds. hold_segments: of all channels."""
 
-    def __init__(self, api: Api, start_s: float) -> None:
-        self._api, self._start_s = api, start_s
+    def __init__(self, api: Api, start_s: float, hold_segments: int) -> None:
+        self._api, self._start_s, self._hold_segments = api, start_s, hold_segments
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._encoders: dict[str, tuple[Programme, str]] = {}  # by uid of the pod
         self._programmes: dict[tuple[str, str], Programme] = {}
@@ -196,7 +195,7 @@ class Nodes:
         if encoder is not None:
             await encoder.stop()
         for other in programme.encoders.values():
-            need = need_s(other, HOLD_SEGMENTS)
+            need = need_s(other, self._hold_segments)
             if need is not None:
                 self._needs_s.append(need)
 
@@ -273,7 +272,9 @@ async def run(options: argparse.Namespace) -> None:
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, read_bufsize=LINE_BYTES_MAX
     ) as session:
-        nodes = Nodes(Api(session, configuration.host), options.start_seconds)
+        nodes = Nodes(
+            Api(session, configuration.host), options.start_seconds, options.hold_segments
+        )
         app = web.Application()
         app.router.add_get(report_path("{namespace}", "{channel}"), nodes.report)
         app.router.add_get("/bench", nodes.bench)
@@ -302,6 +303,7 @@ def main() -> None:
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True, help="of the origin, on 127.0.0.1")
     parser.add_argument("--start-seconds", type=float, default=2.0)
+    parser.add_argument("--hold-segments", type=int, default=Handover().hold_segments)
     logging.basicConfig(level=logging.INFO)
     asyncio.run(run(parser.parse_args()))
 

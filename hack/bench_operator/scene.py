@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 import urllib.request
@@ -21,6 +20,8 @@ from hack.bench_operator.audit import AuditLog
 from hack.bench_operator.processes import Child, free_port
 from hack.control_plane import MERGE, ROOT, ControlPlane, control_plane
 
+from hitless_wire.resources import Handover
+
 Document = dict[str, Any]
 NAMESPACE = "live"
 GROUP_PATH = f"/apis/hitless.video/v1alpha1/namespaces/{NAMESPACE}"
@@ -28,6 +29,10 @@ IMAGE = "localhost/hitless/encoder:v{}"
 FLEET_TYPE = "fleet"
 USER = "kubectl"  # field manager of what users write
 OPERATOR, CONTROLLERS = "operator", "system:kube-controller-manager"
+QUICK = {
+    "timeline": {"frameRate": "30", "segmentFrames": 30},
+    "handover": {"leadSegments": 1, "holdSegments": 1, "verify": {"segments": 1}},
+}
 POLL_S = 0.25
 SAY_EVERY_S = 15.0
 WRITERS = 4
@@ -44,7 +49,7 @@ def say(text: str) -> None:
 
 @dataclass(kw_only=True)
 class Scene:
-    """What runs. start_s: how long a pod takes to be ready."""
+    """What runs. start_s: how long a pod takes to be ready. quick: see `scene`."""
 
     folder: Path
     plane: ControlPlane
@@ -52,6 +57,7 @@ class Scene:
     nodes: Child
     origin_port: int
     start_s: float
+    quick: bool = False
     operator: Child | None = None
     health_port: int = 0
     server: str = ""
@@ -70,7 +76,6 @@ class Scene:
             "HITLESS_ORIGIN_URL": f"http://127.0.0.1:{self.origin_port}",
             "HITLESS_HEALTH_PORT": str(self.health_port),
             "HITLESS_HEALTH_HOST": "127.0.0.1",
-            **{k: v for k, v in os.environ.items() if k.startswith("HITLESS_BENCH_")},
         }
         log = self.folder / "operator.log"
         self.operator = Child("hitless_operator", log=log, env=env)
@@ -115,7 +120,8 @@ class Scene:
     def create_channels(self, count: int, fleet: int) -> None:
         """channel-00001 and so on; the first `fleet` of them are those of a fleet update."""
         with ThreadPoolExecutor(WRITERS) as pool:
-            bodies = (channel(n, FLEET_TYPE if n < fleet else "other") for n in range(count))
+            more = QUICK if self.quick else {}
+            bodies = (channel(n, FLEET_TYPE if n < fleet else "other", more) for n in range(count))
             path = f"{GROUP_PATH}/encoderdeployments?fieldManager={USER}"
             for _ in pool.map(lambda body: self.plane.create(path, body), bodies):
                 pass
@@ -165,8 +171,8 @@ class Scene:
             time.sleep(every_s)
 
 
-def channel(number: int, kind: str) -> Document:
-    """A channel as a user writes it, with all defaults."""
+def channel(number: int, kind: str, more: Document) -> Document:
+    """A channel as a user writes it, with all defaults but `more`."""
     return {
         "apiVersion": "hitless.video/v1alpha1",
         "kind": "EncoderDeployment",
@@ -179,6 +185,7 @@ def channel(number: int, kind: str) -> Document:
                 {"name": "360p", "width": 640, "height": 360, "maxKbps": 1200},
                 {"name": "240p", "width": 426, "height": 240, "maxKbps": 600},
             ],
+            **more,
         },
     }
 
@@ -189,8 +196,11 @@ def name_of(number: int) -> str:
 
 
 @contextlib.contextmanager
-def scene(folder: Path, start_s: float) -> Iterator[Scene]:
-    """A cluster without channels and operator, in an empty folder; it ends with the block."""
+def scene(folder: Path, start_s: float, *, quick: bool = False) -> Iterator[Scene]:
+    """A cluster without channels and operator, in an empty folder; it ends with the block.
+
+    quick: channels with segments of a second and short notice, whose handover takes some 6 s.
+    """
     with contextlib.ExitStack() as stack:
         plane = stack.enter_context(control_plane(folder, audited=(OPERATOR, CONTROLLERS)))
         for definition in sorted((ROOT / "crds").glob("*.yaml")):
@@ -202,6 +212,7 @@ def scene(folder: Path, start_s: float) -> Iterator[Scene]:
             "hack.bench_operator.nodes",
             *("--kubeconfig", str(plane.kubeconfig), "--port", str(port)),
             *("--start-seconds", str(start_s)),
+            *("--hold-segments", str(1 if quick else Handover().hold_segments)),
             log=folder / "nodes.log",
             env={},
         )
@@ -213,6 +224,7 @@ def scene(folder: Path, start_s: float) -> Iterator[Scene]:
             nodes=nodes,
             origin_port=port,
             start_s=start_s,
+            quick=quick,
         )
         stack.callback(made.end_operator)
         made.wait("the nodes to answer", lambda: (_answers(made), 1), 60)
