@@ -11,6 +11,7 @@ from dataclasses import replace
 from hitless_handover.messages import Confirmation, OriginReport, PeerPhase
 from hitless_handover.supervisor_abort import abort, forgotten, overdue, superseded
 from hitless_handover.supervisor_model import (
+    Action,
     BindIncumbent,
     ChannelPhase,
     ChannelRecord,
@@ -206,5 +207,7 @@ def _complete(
     )
     message = f"Handed over to {active.name} at frame {update.frame}; {update.incumbent.name} goes"
     goes = old.state in (EncoderState.PENDING, EncoderState.RUNNING) and not desired.hot_spare
-    actions = (*releases(done), DeleteEncoder(name=old.name, uid=old.uid)) if goes else ()
+    actions: tuple[Action, ...] = ()
+    if goes:
+        actions = (*releases(done), DeleteEncoder(name=old.name, uid=old.uid))
     return decided(completed, Notice(reason="HandoverCompleted", message=message), *actions)
