@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from hack.bench_operator import plot, report
@@ -33,8 +34,10 @@ def main() -> int:
     runs: dict[int, dict[str, Document]] = {}
     try:
         for channels in options.channels:
-            runs[channels] = _measured(options, channels)
-            _write(runs, options.json)
+            runs[channels] = {}
+            for name, step in _measured(options, channels):
+                runs[channels][name] = step
+                _write(runs, options.json)
     except (BenchError, ClusterError) as error:
         say(str(error))
         return 1
@@ -48,7 +51,7 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _measured(options: argparse.Namespace, channels: int) -> dict[str, Document]:
+def _measured(options: argparse.Namespace, channels: int) -> Iterator[tuple[str, Document]]:
     folder: Path = FOLDER / str(channels)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -61,9 +64,8 @@ def _measured(options: argparse.Namespace, channels: int) -> dict[str, Document]
         idle_s=options.idle_seconds,
         steps=frozenset(options.steps),
     )
-    found = measure(plan, folder)
+    yield from measure(plan, folder)
     say(f"{channels} channels: done in {time.monotonic() - start_s:.0f} s")
-    return found
 
 
 def _write(runs: dict[int, dict[str, Document]], path: Path) -> None:

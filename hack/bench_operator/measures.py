@@ -10,7 +10,7 @@ import functools
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -71,28 +71,33 @@ class Step:
     more: dict[str, float] = field(default_factory=dict)
 
 
-def measure(plan: Plan, folder: Path) -> dict[str, Document]:
-    """All steps, by name. Raises BenchError, ClusterError."""
-    found: dict[str, Step] = {}
+def measure(plan: Plan, folder: Path) -> Iterator[tuple[str, Document]]:
+    """All steps with their names, each when it is done. Raises BenchError, ClusterError."""
+    for name, step in _steps(plan, folder):
+        yield name, asdict(step)
+
+
+def _steps(plan: Plan, folder: Path) -> Iterator[tuple[str, Step]]:
+    fleet = min(plan.fleet, plan.channels)
     with scene(folder, plan.start_s, quick=plan.quick) as made:
-        fleet = min(plan.fleet, plan.channels)
         say(f"{plan.channels} channels: creating them")
         made.create_channels(plan.channels, fleet)
-        found["on air"] = _step(
-            made, functools.partial(_all_on_air, made, plan.channels, start=True)
-        )
-        found["on air"].more = {"channels": plan.channels}
-        found["rest"] = _step(made, functools.partial(time.sleep, plan.idle_s))
-        found["handover"] = _handovers(made, fleet)
+        on_air = _step(made, functools.partial(_all_on_air, made, plan.channels))
+        on_air.more = {"channels": plan.channels}
+        yield "on air", on_air
+        yield "rest", _step(made, functools.partial(time.sleep, plan.idle_s))
+        handover = _handovers(made, fleet)
+        yield "handover", handover
+        need_s = handover.more["needSeconds"]
         if "fleet" in plan.steps:
-            found["fleet"] = _fleet(made, plan, fleet, version=3, meanwhile=None)
+            updated = _fleet(made, plan, fleet, version=3, meanwhile=None)
+            need_s = updated.more["needSeconds"]
+            yield "fleet", updated
         if "restarts" in plan.steps:
-            found |= _with_restarts(made, plan, fleet)
+            yield from _with_restarts(made, plan, fleet)
         made.end_operator()
-        need_s = found.get("fleet", found["handover"]).more["needSeconds"]
         if "peer" in plan.steps:
-            found["peer"] = _peer(made, plan, fleet, need_s)
-    return {name: asdict(step) for name, step in found.items()}
+            yield "peer", _peer(made, plan, fleet, need_s)
 
 
 def _step(made: Scene, work: Callable[[], object]) -> Step:
@@ -112,9 +117,9 @@ def _count(step: Step, calls: Calls) -> None:
     step.api_calls, step.api_writes, step.calls = calls.total, calls.writes, calls.table()
 
 
-def _all_on_air(made: Scene, channels: int, *, start: bool) -> None:
-    if start:
-        made.start_operator()
+def _all_on_air(made: Scene, channels: int) -> None:
+    """Start the operator, and wait."""
+    made.start_operator()
 
     def live() -> tuple[int, int]:
         return int(made.metrics().get('hitless_channels{phase="Live"}', 0)), channels
@@ -250,7 +255,7 @@ def _faults(made: Scene, seen: Document, version: int, fleet: int) -> dict[str, 
     }
 
 
-def _with_restarts(made: Scene, plan: Plan, fleet: int) -> dict[str, Step]:
+def _with_restarts(made: Scene, plan: Plan, fleet: int) -> Iterator[tuple[str, Step]]:
     """A new operator process comes to channels on air, and updates them while all else restarts.
 
     Its connections are cut when a quarter is done, the API server is killed at half.
@@ -258,14 +263,13 @@ def _with_restarts(made: Scene, plan: Plan, fleet: int) -> dict[str, Step]:
     made.end_operator()
     with Proxy(made.plane.port) as proxy:
         made.server = f"https://127.0.0.1:{proxy.port}"
-        taking_over = functools.partial(_all_on_air, made, plan.channels, start=True)
-        found = {"taking over": _step(made, taking_over)}
+        yield "taking over", _step(made, functools.partial(_all_on_air, made, plan.channels))
         faults = _Faults(cut=proxy.cut, restart=made.plane.restart)
-        found["restarts"] = _fleet(made, plan, fleet, version=4, meanwhile=faults.at)
-        found["restarts"].more |= {"cuts": faults.cuts, "serverRestarts": faults.restarts}
+        step = _fleet(made, plan, fleet, version=4, meanwhile=faults.at)
+        step.more |= {"cuts": faults.cuts, "serverRestarts": faults.restarts}
+        yield "restarts", step
         made.end_operator()
         made.server = ""
-    return found
 
 
 @dataclass(kw_only=True)
