@@ -54,13 +54,13 @@ sim-mutants: setup ## planted bugs, each of which the simulator must find
 
 component: setup ## each process for real, with its neighbours played by the test
 	$(PYTHON3) hack/control_plane.py --tools
-	.venv/bin/pytest tests/component
+	.venv/bin/pytest -n 2 --dist loadfile tests/component
 
 e2e: setup ## the end-to-end tests, on a cluster of their own
 	@hack/setup e2e
 	$(CLUSTER_PY) tools >/dev/null
 	$(PYTHON3) hack/images/build.py build >/dev/null
-	.venv/bin/pytest tests/e2e
+	.venv/bin/pytest -n 2 --dist loadfile tests/e2e
 
 demo: setup ## a cluster, a live channel, an image update, and the proof that no frame was lost
 	$(PYTHON3) hack/demo.py $(if $(CLUSTER),--kind $(CLUSTER)) $(if $(NODES),--nodes $(NODES))

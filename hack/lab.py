@@ -163,11 +163,13 @@ class Lab:
         encoder_cpu: str = "200m",
         on: dict[str, str] | None = None,
         operators: int = 1,
+        evictions: bool = False,
     ) -> None:
         """The chart, with the origin on a node port; again: with other values.
 
         deadline_percent: of its fallback. encoder_cpu: what every encoder pod asks of its node. on:
-        labels of the nodes for operator and origin. operators: replicas.
+        labels of the nodes for operator and origin. operators: replicas. evictions: whether the API
+        server asks the operator about evictions.
         """
         self.namespace(SYSTEM_NAMESPACE)
         chosen = json.dumps(on or {})
@@ -188,6 +190,8 @@ class Lab:
             f"origin.deadlinePercent={deadline_percent}",
             "--set",
             f"operator.replicas={operators}",
+            "--set",
+            f"evictionWebhook.enabled={str(evictions).lower()}",
             "--set-json",
             f"operator.nodeSelector={chosen}",
             "--set-json",

@@ -257,6 +257,7 @@ class Session:
             encoder_id=config.encoder_id,
             description=self.media.description,
             inits=self.media.inits,
+            allow_discontinuity=config.allow_discontinuity,
         )
         return Sink(
             channel=channel,

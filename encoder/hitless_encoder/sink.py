@@ -2,9 +2,10 @@
 
 One segment after the other, its tracks at the same time; a silent standby's are withheld. With
 parts, a segment is pushed part by part while it is made, and whole where that fails. The
-description and the init segments go first, and again whenever the origin answers 412. Connection
-errors and 5xx are tried again while the segment is young; a full queue drops its oldest segment.
-Runs in the event loop; knows no media.
+description and the init segments go first, and again whenever the origin answers 412; then the last
+segments that it had are pushed again too, for it may have lost them all. Connection errors and 5xx
+are tried again for as long as an origin may take to be replaced; a full queue drops its oldest
+segment. Runs in the event loop; knows no media.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +25,9 @@ from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.offer import Offer
 from hitless_handover.leadership import Lead
 from hitless_wire.ingest import (
+    DISCONTINUITY_ALLOWED,
     HEADER_DIGEST,
+    HEADER_DISCONTINUITY,
     HEADER_ENCODER,
     HEADER_PRIORITY,
     INIT_NAME,
@@ -34,8 +37,9 @@ from hitless_wire.ingest import (
     part_name,
 )
 
-QUEUE_SEGMENTS = 5
-YOUNG_SEGMENTS = 3  # how many segment durations long a push is tried
+QUEUE_SEGMENTS = 15  # and as many segment durations long a push is tried
+KEPT_SEGMENTS = 5  # what players of the live edge may lack; with the queue, what a session keeps
+ATTEMPT_SEGMENTS = 3  # how many segment durations long one request may take
 DESCRIBE_AGAIN_MAX = 3  # per segment, after 412
 BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)
 PART_TRIES_MAX = 3  # then the segment is pushed whole
@@ -50,7 +54,7 @@ class PushOutcome(StrEnum):
 
     STORED = "Stored"  # the origin has every track
     REFUSED = "Refused"  # the origin will never take it (4xx)
-    EXPIRED = "Expired"  # not delivered while it was young
+    EXPIRED = "Expired"  # not delivered in QUEUE_SEGMENTS segment durations
     OVERTAKEN = "Overtaken"  # dropped from a full queue
     WITHHELD = "Withheld"  # this encoder is to send nothing for now
     UNFINISHED = "Unfinished"  # begun in parts, and never made whole: the source had a gap
@@ -58,7 +62,10 @@ class PushOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """What does not change while the encoder runs. inits: init segment of each track."""
+    """What does not change while the encoder runs. inits: init segment of each track.
+
+    allow_discontinuity: the origin may hold other tracks, and shall declare it where these begin.
+    """
 
     base_url: str
     namespace: str
@@ -66,6 +73,7 @@ class Channel:
     encoder_id: str
     description: ChannelDescription
     inits: Mapping[str, bytes]
+    allow_discontinuity: bool = False
 
     def url(self, *parts: str) -> str:
         """The address of something below the channel."""
@@ -79,6 +87,15 @@ class SinkReport:
     failures: int = 0
     dropped: int = 0
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A whole segment, with the priority that it is pushed with."""
+
+    segment: int
+    tracks: Mapping[str, bytes]
+    priority: int
 
 
 class _Status(StrEnum):
@@ -129,8 +146,9 @@ class Sink:
         grid = channel.description.parts()
         self._parts = 0 if grid is None else grid.per_segment
         self._segment_us = channel.description.timeline().segment_us
-        self._young_us = YOUNG_SEGMENTS * self._segment_us
+        self._patience_us = QUEUE_SEGMENTS * self._segment_us
         self._queue: deque[Offer] = deque()
+        self._stored: deque[_Made] = deque(maxlen=KEPT_SEGMENTS)
         # Withheld, and wanted after all: no more than the session keeps.
         self._backlog: deque[Offer] = deque()
         self._open: Offer | None = None  # the segment that is being made, in parts
@@ -147,11 +165,12 @@ class Sink:
     async def start(self) -> None:
         """Open the HTTP client and begin to push."""
         timeout = aiohttp.ClientTimeout(
-            total=self._young_us / MICROSECONDS, sock_connect=CONNECT_SECONDS
+            total=ATTEMPT_SEGMENTS * self._segment_us / MICROSECONDS, sock_connect=CONNECT_SECONDS
         )
-        self._http = aiohttp.ClientSession(
-            timeout=timeout, headers={HEADER_ENCODER: self._channel.encoder_id}
-        )
+        headers = {HEADER_ENCODER: self._channel.encoder_id}
+        if self._channel.allow_discontinuity:
+            headers[HEADER_DISCONTINUITY] = DISCONTINUITY_ALLOWED
+        self._http = aiohttp.ClientSession(timeout=timeout, headers=headers)
         self._task = asyncio.create_task(self._run(self._http), name="sink")
         self._task.add_done_callback(self._ended)
 
@@ -235,6 +254,7 @@ class Sink:
         """Push one segment until it is stored, refused or too old."""
         lead = self._lead_of(offer.segment)
         if lead.silent:
+            self._stored.clear()  # what another one delivers is not for this one to restore
             return PushOutcome.WITHHELD
         stored: set[str] = set()
         if not offer.is_made():
@@ -242,11 +262,11 @@ class Sink:
         tracks = await offer.made()
         if tracks is None:
             return PushOutcome.UNFINISHED
-        waiting = {name: data for name, data in tracks.items() if name not in stored}
-        if not waiting:
-            self._count(message="")
-            return PushOutcome.STORED
-        return await self._push_whole(http, offer.segment, waiting, lead.priority)
+        made = _Made(segment=offer.segment, tracks=tracks, priority=lead.priority)
+        outcome = await self._push_whole(http, made, stored)
+        if outcome is PushOutcome.STORED:
+            self._stored.append(made)
+        return outcome
 
     async def _push_parts(
         self, http: aiohttp.ClientSession, offer: Offer, priority: int
@@ -256,7 +276,7 @@ class Sink:
         The first part that can't be delivered soon ends it: what is missing then comes whole.
         """
         stored: set[str] = set()
-        for part in range(self._parts):
+        for part in range(0 if self._is_forgotten() else self._parts):
             tracks = await offer.part(part)
             if tracks is None:
                 return stored
@@ -285,28 +305,29 @@ class Sink:
                 async with asyncio.timeout(self._segment_us / MICROSECONDS):
                     results |= await self._attempt(http, name, waiting, priority)
             left = {status for status in results.values() if status not in _KEPT}
-            if not left or _Status.REFUSED in left or offer.is_made():
-                break
             self._described = self._described and _Status.DESCRIBE not in left
+            if not left or _Status.REFUSED in left or offer.is_made() or self._is_forgotten():
+                break
         return results
 
     async def _push_whole(
-        self, http: aiohttp.ClientSession, segment: int, tracks: Mapping[str, bytes], priority: int
+        self, http: aiohttp.ClientSession, made: _Made, stored: Set[str]
     ) -> PushOutcome:
-        """Push complete tracks."""
-        deadline_us = self._clock.now_us() + self._young_us
-        waiting = dict(tracks)
+        """Push the tracks that the origin has not stored."""
+        deadline_us = self._clock.now_us() + self._patience_us
+        name = f"{made.segment}{SEGMENT_SUFFIX}"
+        waiting = {t: data for t, data in made.tracks.items() if t not in stored}
         tries = described = 0
-        while True:
-            results = await self._attempt(http, f"{segment}{SEGMENT_SUFFIX}", waiting, priority)
-            waiting = {t: d for t, d in waiting.items() if results[t] is not _Status.STORED}
+        while waiting:
+            results = await self._attempt(http, name, waiting, made.priority)
             worst = set(results.values())
-            if not waiting:
-                self._count(message="")
-                return PushOutcome.STORED
             if _Status.DESCRIBE in worst and described < DESCRIBE_AGAIN_MAX:
                 self._described, described = False, described + 1
+                waiting = dict(made.tracks)  # it may have lost those that it had stored
                 continue
+            waiting = {t: d for t, d in waiting.items() if results[t] is not _Status.STORED}
+            if not waiting:
+                break
             if worst <= {_Status.STORED, _Status.REFUSED}:
                 self._count(failures=1)
                 return PushOutcome.REFUSED
@@ -315,6 +336,8 @@ class Sink:
                 return PushOutcome.EXPIRED
             await self._clock.pause(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
             tries += 1
+        self._count(message="")
+        return PushOutcome.STORED
 
     async def _attempt(
         self,
@@ -329,10 +352,27 @@ class Sink:
             if described is not _Status.STORED:
                 return dict.fromkeys(tracks, described)
             self._described = True
+            await self._restore(http)
         results = await asyncio.gather(
             *(self._put(http, (track, name), data, priority) for track, data in tracks.items())
         )
         return dict(zip(tracks, results, strict=True))
+
+    async def _restore(self, http: aiohttp.ClientSession) -> None:
+        """After 412: give the origin what it had, the oldest first, so that players find it again.
+
+        Of an origin that has it still, the answer is 200. One that is new starts the timeline with
+        the first segment that it gets.
+        """
+        had, self._stored = self._stored, deque(maxlen=KEPT_SEGMENTS)  # empty: no restore within
+        outcomes = [await self._push_whole(http, made, frozenset()) for made in had]
+        self._stored = had
+        if outcomes:
+            _log.warning("the origin had forgotten the channel: %s", ", ".join(outcomes))
+
+    def _is_forgotten(self) -> bool:
+        """Whether what the origin had is to be pushed again, before anything else."""
+        return not self._described and bool(self._stored)
 
     async def _describe(self, http: aiohttp.ClientSession, priority: int) -> _Status:
         body = self._channel.description.model_dump_json(by_alias=True).encode()

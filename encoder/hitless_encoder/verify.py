@@ -83,12 +83,13 @@ class Structure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pair:
-    """One track of both encoders, and our init segment for it."""
+    """A track of the other encoder, and ours to judge it by: media with and without the header."""
 
     track: str
     own: bytes
     other: bytes
-    init: bytes
+    media: bytes
+    same_size: bool = True
 
 
 class _Rejection(Exception):
@@ -111,25 +112,93 @@ def judge(  # noqa: PLR0917 — a contract with the control part
     Never raises, whatever the other encoder sent.
     """
     measured: list[TrackPsnr] = []
-
-    def _pair(track: str) -> _Pair:
-        return _Pair(track=track, own=own[track], other=other[track], init=inits[track])
-
     try:
         _check_tracks(own, other, inits)
         for track in own:
             if _digest(own[track]) == _digest(other[track]):
                 continue
-            if _is_video(track, inits[track]):
-                measured.append(_judge_video(_pair(track), timeline, segment, psnr_min_db))
+            init = inits[track]
+            pair = _Pair(
+                track=track, own=init + own[track], other=init + other[track], media=other[track]
+            )
+            if _is_video(track, init):
+                measured.append(_judge_video(pair, timeline, segment, psnr_min_db))
             else:
-                _judge_sound(_pair(track), timeline, segment)
+                _judge_sound(pair, timeline, segment)
     except _Rejection as rejection:
-        return Verdict(
-            ok=False, reason=rejection.reason, message=str(rejection), psnr=tuple(measured)
-        )
+        return _rejected(rejection, measured)
     if all(_digest(own[track]) == _digest(other[track]) for track in own):
         return Verdict(ok=True, reason=Reason.IDENTICAL, message="same bytes in every track")
+    return _equivalent(measured)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """One encoder's segment: media and init segment of each track."""
+
+    media: Mapping[str, bytes]
+    inits: Mapping[str, bytes]
+
+    def of_kind(self, *, video: bool) -> list[str]:
+        """The names of the tracks with pictures, or with sound. Raises _Rejection."""
+        return [track for track in self.media if _is_video(track, self.inits[track]) is video]
+
+
+def judge_other_tracks(
+    own: Encoded, other: Encoded, timeline: Timeline, segment: int, psnr_min_db: float
+) -> Verdict:
+    """Judge a segment whose tracks need not be ours: for a declared discontinuity.
+
+    Each track with pictures is compared with ours of the nearest height, both scaled to the smaller
+    of the two, each with sound with our first. Never raises, whatever the other encoder sent.
+    """
+    measured: list[TrackPsnr] = []
+    try:
+        _check_tracks(other.media, other.inits, other.inits)
+        if not other.of_kind(video=True):
+            raise _Rejection(Reason.TRACKS_DIFFER, "tracks expected one with pictures, got none")
+        for track, media in other.media.items():
+            video = _is_video(track, other.inits[track])
+            _require_structure(track, media, video=video, timeline=timeline, segment=segment)
+        heights = {track: _height(own, track) for track in own.of_kind(video=True)}
+        for track in other.of_kind(video=True):
+            height = _height(other, track)
+            nearest = min(heights, key=lambda name: abs(heights[name] - height))
+            pair = _unlike(own, nearest, other, track)
+            measured.append(_judge_video(pair, timeline, segment, psnr_min_db))
+        sound = own.of_kind(video=False)
+        for track in other.of_kind(video=False):
+            # with no sound of ours it is only decoded: nothing is as loud as itself
+            pair = _unlike(own if sound else other, sound[0] if sound else track, other, track)
+            _judge_sound(pair, timeline, segment)
+    except _Rejection as rejection:
+        return _rejected(rejection, measured)
+    return _equivalent(measured)
+
+
+def _unlike(own: Encoded, ours: str, other: Encoded, track: str) -> _Pair:
+    return _Pair(
+        track=track,
+        own=own.inits[ours] + own.media[ours],
+        other=other.inits[track] + other.media[track],
+        media=other.media[track],
+        same_size=False,
+    )
+
+
+def _height(encoded: Encoded, track: str) -> int:
+    """Of the first picture. Raises _Rejection."""
+    try:
+        return next(pictures(encoded.inits[track] + encoded.media[track])).height
+    except (*_DECODING_ERRORS, StopIteration) as error:
+        raise _Rejection(Reason.UNDECODABLE, f"{track}: {error}") from error
+
+
+def _rejected(rejection: _Rejection, measured: list[TrackPsnr]) -> Verdict:
+    return Verdict(ok=False, reason=rejection.reason, message=str(rejection), psnr=tuple(measured))
+
+
+def _equivalent(measured: list[TrackPsnr]) -> Verdict:
     texts = (f"{p.track} {p.lowest_db:.1f} dB least, {p.mean_db:.1f} dB mean" for p in measured)
     message = "equivalent: " + (", ".join(texts) or "only the sound's bytes differ")
     return Verdict(ok=True, reason=Reason.EQUIVALENT, message=message, psnr=tuple(measured))
@@ -259,13 +328,15 @@ def _require_structure(
 
 def _judge_video(pair: _Pair, timeline: Timeline, segment: int, psnr_min_db: float) -> TrackPsnr:
     track = pair.track
-    _require_structure(track, pair.other, video=True, timeline=timeline, segment=segment)
-    ours, theirs = pictures(pair.init + pair.own), pictures(pair.init + pair.other)
+    _require_structure(track, pair.media, video=True, timeline=timeline, segment=segment)
+    ours, theirs = pictures(pair.own), pictures(pair.other)
     values: list[float] = []
     try:
         for index, (mine, its) in enumerate(zip_longest(ours, theirs)):
             if mine is None or its is None:
                 break
+            if not pair.same_size:
+                mine, its = _to_one_size(mine, its)  # noqa: PLW2901
             if (mine.width, mine.height) != (its.width, its.height):
                 raise _Rejection(
                     Reason.PICTURE_DIFFERS,
@@ -310,6 +381,16 @@ def pictures(data: bytes) -> Iterator[av.VideoFrame]:
         yield from container.decode(stream)
 
 
+def _to_one_size(one: av.VideoFrame, two: av.VideoFrame) -> tuple[av.VideoFrame, av.VideoFrame]:
+    """Both scaled to the smaller of the two."""
+    small = min(one, two, key=lambda picture: picture.height)
+    width, height = small.width, small.height
+    return (
+        one.reformat(width=width, height=height, interpolation="AREA"),
+        two.reformat(width=width, height=height, interpolation="AREA"),
+    )
+
+
 def luma_psnr_db(one: av.VideoFrame, two: av.VideoFrame) -> float:
     """PSNR of the luma planes, dB; PSNR_EQUAL_DB when they are equal."""
     difference = luma(one).astype(np.int16) - luma(two)
@@ -328,9 +409,9 @@ def luma(picture: av.VideoFrame) -> np.ndarray[tuple[int, int], np.dtype[np.uint
 
 def _judge_sound(pair: _Pair, timeline: Timeline, segment: int) -> None:
     track = pair.track
-    _require_structure(track, pair.other, video=False, timeline=timeline, segment=segment)
+    _require_structure(track, pair.media, video=False, timeline=timeline, segment=segment)
     try:
-        mine, its = samples(pair.init + pair.own), samples(pair.init + pair.other)
+        mine, its = samples(pair.own), samples(pair.other)
     except _DECODING_ERRORS as error:
         raise _Rejection(Reason.UNDECODABLE, f"{track}: {error}") from error
     if its.shape != mine.shape:

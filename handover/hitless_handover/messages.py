@@ -87,6 +87,8 @@ class Criteria:
     judged. psnr_min_db: least luma PSNR. not_before_frame, not_after_frame: the event lies between
     these two, 0 = any. rounds_max: proposals, counter-proposals included. attempts_max: how often
     an unanswered call is made. call_s: how long an answer is waited for, seconds.
+    allow_discontinuity: the successor's tracks may be others, on the same grid of segments; the
+    origin then declares a discontinuity at the event.
     """
 
     lead_segments: int
@@ -98,6 +100,7 @@ class Criteria:
     rounds_max: int = ROUNDS_MAX
     attempts_max: int = ATTEMPTS_MAX
     call_s: int = CALL_S
+    allow_discontinuity: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,21 +130,35 @@ class Mismatch:
         return f"{self.field}: incumbent has {self.incumbent}, successor has {self.successor}"
 
 
-def compare(incumbent: SyncInfo, successor: SyncInfo) -> Mismatch | None:
-    """The first difference that makes outputs not interchangeable; None when they are."""
-    for name, ours, theirs in _compared(incumbent, successor):
+# What must be equal even across a declared discontinuity: frames and segments keep their numbers.
+_GRID = ("rate_num", "rate_den", "segment_frames")
+
+
+def compare(
+    incumbent: SyncInfo, successor: SyncInfo, *, allow_discontinuity: bool = False
+) -> Mismatch | None:
+    """The first difference that forbids a handover; None when there is none.
+
+    Outputs must be interchangeable; with a declared discontinuity, on the same grid of segments.
+    """
+    for name, ours, theirs in _compared(incumbent, successor, grid_only=allow_discontinuity):
         if ours != theirs:
             return Mismatch(field=name, incumbent=str(ours), successor=str(theirs))
     return None
 
 
-def _compared(ours: SyncInfo, theirs: SyncInfo) -> list[tuple[str, object, object]]:
+def _compared(
+    ours: SyncInfo, theirs: SyncInfo, *, grid_only: bool
+) -> list[tuple[str, object, object]]:
+    names = _GRID if grid_only else [f.name for f in fields(Timeline)]
     rows: list[tuple[str, object, object]] = [
-        (f"timeline.{f.name}", getattr(ours.timeline, f.name), getattr(theirs.timeline, f.name))
-        for f in fields(Timeline)
+        (f"timeline.{name}", getattr(ours.timeline, name), getattr(theirs.timeline, name))
+        for name in names
     ]
-    rows.append(("fingerprint", ours.fingerprint, theirs.fingerprint))
-    rows.append(("anchor", ours.anchor and ours.anchor.line, theirs.anchor and theirs.anchor.line))
+    anchor = ("anchor", ours.anchor and ours.anchor.line, theirs.anchor and theirs.anchor.line)
+    if grid_only:
+        return [*rows, anchor]
+    rows += [("fingerprint", ours.fingerprint, theirs.fingerprint), anchor]
     mine, other = dict(ours.init_digests), dict(theirs.init_digests)
     rows.extend(
         (f"init.{track}", mine.get(track, "no track"), other.get(track, "no track"))

@@ -119,7 +119,8 @@ def on_call(peer: Peer, side: Side, event: Synchronise | Judged | Propose | Arm)
 def _on_synchronise(peer: Peer, side: Side, event: Synchronise) -> Step:
     if side.phase is not PeerPhase.ANNOUNCED:
         return Step(peer=peer, reply=ACCEPTED)
-    mismatch = compare(event.own, event.other)
+    allowed = side.criteria.allow_discontinuity
+    mismatch = compare(event.own, event.other, allow_discontinuity=allowed)
     if mismatch is not None:
         return reject(peer, side, Refusal.MISMATCH, str(mismatch))
     return Step(peer=moved(peer, side, PeerPhase.SYNCHRONISED), reply=ACCEPTED)

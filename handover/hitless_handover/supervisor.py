@@ -20,6 +20,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from hitless_handover import supervisor_handover as handover
+from hitless_handover.messages import Refusal
 from hitless_handover.supervisor_model import (
     Action,
     ChannelPhase,
@@ -67,11 +68,28 @@ def asks(desired: Desired, record: ChannelRecord) -> frozenset[str]:
 
 def supervise(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
     """Decide. now_us: microseconds since the epoch."""
-    if record.refused_digest and desired.digest != record.refused_digest:
+    if record.refused_digest and (
+        desired.digest != record.refused_digest or _is_excused(desired, record)
+    ):
         record = replace(record, refused_digest="")  # asked for something else: all may be tried
     decision = _decide(desired, record, view, now_us)
     settled = replace(decision.record, observed_generation=desired.generation)
     return replace(decision, record=settled)
+
+
+def _is_excused(desired: Desired, record: ChannelRecord) -> bool:
+    """It was refused as a mismatch, and the user has edited the spec: a discontinuity is allowed.
+
+    Once for each edit, for what allows nothing new is refused again.
+    """
+    last = record.handover
+    return (
+        desired.policy.criteria.allow_discontinuity
+        and last is not None
+        and not last.live
+        and last.reason == Refusal.MISMATCH
+        and last.generation != desired.generation
+    )
 
 
 def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
@@ -105,8 +123,13 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
 def _first_encoder(
     desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int
 ) -> Decision:
-    """Allot a term and record who will lead; it is created once that is stored."""
-    term = record.term + 1
+    """Allot a term and record who will lead; it is created once that is stored.
+
+    A record that was lost (a backup without status, a channel made again) knows less than the
+    origin: a term that is no higher than what has been on air would lose against it for ever.
+    """
+    seen_term = 0 if view.origin is None else view.origin.selected_priority
+    term = max(record.term, seen_term) + 1
     active = handover.encoder_for(desired, view.channel, term)
     chosen = replace(record, term=term, active=active, phase=ChannelPhase.STARTING)
     return Decision(

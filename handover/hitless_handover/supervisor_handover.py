@@ -84,7 +84,7 @@ def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: in
         phase_since_us=now_us,
     )
     if successor.digest == active.digest:
-        message = f"{active.name} has to leave its node: starting {successor.name}"
+        message = f"{active.name} can't stay where it is: starting {successor.name}"
     else:
         message = f"Update {active.image} to {desired.image}: starting {successor.name}"
     return Decision(

@@ -64,7 +64,8 @@ class EncoderView:
     """One encoder as observed. report: None when it could not be asked, or was not.
 
     process: another one after each restart in place; empty when the platform does not say.
-    leaving: it can't stay where it is, for its node is being emptied.
+    leaving: it can't stay where it is, for its node is being emptied, or its eviction is asked for.
+    image_id: the very image that runs, for people: nothing is decided from it.
     """
 
     name: str
@@ -76,6 +77,7 @@ class EncoderView:
     message: str = ""
     ready: bool = False
     leaving: bool = False
+    image_id: str = ""
     report: EncoderReport | None = None
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, cast
 
 import kopf
@@ -21,6 +22,9 @@ from pydantic import ValidationError
 from hitless_operator.apply import Applier
 from hitless_operator.channel import Key, readable
 from hitless_operator.events import Announcer
+from hitless_operator.eviction.certificate import ServingCertificate
+from hitless_operator.eviction.server import EvictionServer
+from hitless_operator.eviction.webhook import EvictionWebhook
 from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.fleet.reconcile import FleetReconciler
 from hitless_operator.fleet.writer import FleetWriter
@@ -64,10 +68,13 @@ async def run(settings: Settings) -> None:
         peers = await stack.enter_async_context(Peers(settings.call_seconds))
         announcer = await stack.enter_async_context(Announcer(kube, settings.pod_name))
         origin = Origin(url=settings.origin_url, public_url=settings.public_url)
+        asked = bool(settings.webhook_certificate)  # about evictions
+        guards = nodes is not None or asked
+        applier = Applier(kube, peers, pod_defaults(settings), metrics, guards=guards)
         reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube, peers, nodes),
-            applier=Applier(kube, peers, pod_defaults(settings), metrics, guards=nodes is not None),
+            applier=applier,
             announcer=announcer,
             origin=origin,
             metrics=metrics,
@@ -93,6 +100,15 @@ async def run(settings: Settings) -> None:
             )
         )
         await until_served(kube)
+        if asked:
+            webhook = EvictionWebhook(
+                kube=kube,
+                applier=applier,
+                announcer=announcer,
+                now_us=wall_us,
+                namespaces=settings.namespaces,
+            )
+            await serve_evictions(stack, settings, webhook)
         lease = lease_of(settings, kube)
         if lease is not None:
             await lease.acquire()
@@ -104,6 +120,17 @@ async def run(settings: Settings) -> None:
             queue.add, updates, config, pulse, called=metrics.called, nodes=nodes
         )
         await watch(settings, registry, lease)
+
+
+async def serve_evictions(
+    stack: AsyncExitStack, settings: Settings, webhook: EvictionWebhook
+) -> None:
+    """Answer the API server from now on, with the lease or without. Raises OSError."""
+    folder = Path(settings.webhook_certificate)
+    certificate = await stack.enter_async_context(ServingCertificate(folder))
+    await stack.enter_async_context(
+        EvictionServer(settings.health_host, settings.webhook_port, certificate, webhook)
+    )
 
 
 async def watch(settings: Settings, registry: kopf.OperatorRegistry, lease: Lease | None) -> None:

@@ -17,7 +17,8 @@ from hitless_handover.supervisor_model import (
     DeleteEncoder,
     Problem,
 )
-from hitless_operator.channel import Channel
+from hitless_operator.channel import Channel, Document
+from hitless_operator.eviction.mark import ANNOTATION
 from hitless_operator.kube import (
     AlreadyExists,
     Conflict,
@@ -28,6 +29,7 @@ from hitless_operator.kube import (
 )
 from hitless_operator.manifests import PodDefaults, encoder_pod, eviction_guard
 from hitless_operator.metrics import Metrics
+from hitless_operator.moments import second_time
 from hitless_operator.observe import FAILED_CREATE, PeerCalls
 from hitless_operator.pods import MESSAGE_MAX, owner_uid
 from hitless_operator.queue import TryAgain
@@ -105,8 +107,8 @@ class Applier:
     async def guard(self, channel: Channel, spec: EncoderDeploymentSpec) -> None:
         """Keep the channel's encoders from eviction, or no longer. Raises KubeError.
 
-        Only by an operator that sees when nodes are emptied: nobody else would end the wait. A
-        cluster that does not allow it is no reason not to go on air.
+        Only by an operator that sees when nodes are emptied or is asked about evictions: nobody
+        else would end the wait. A cluster that does not allow it is no reason not to go on air.
         """
         if not self._guards:
             return
@@ -122,6 +124,19 @@ class Applier:
             return
         except Rejected as error:
             _log.warning("%s: no PodDisruptionBudget: %s", channel.key, error)
+
+    async def mark_eviction(self, pod: Document, now_us: int) -> None:
+        """Note on the pod that its eviction was asked for. Raises KubeError.
+
+        No record comes before it: it is an observation, not a decision.
+        """
+        metadata = pod["metadata"]
+        await self._kube.annotate_pod(
+            metadata["namespace"],
+            metadata["name"],
+            metadata["uid"],
+            {ANNOTATION: second_time(now_us)},
+        )
 
     async def _create(self, channel: Channel, action: CreateEncoder) -> None:
         encoder = action.encoder

@@ -20,6 +20,7 @@ from hitless_handover.parts import PART_US_MIN
 from hitless_operator.schema import Schema, structural
 from hitless_operator.status_model import EncoderDeploymentStatus
 from hitless_wire.resources import (
+    DISCONTINUITY_IN_PARTS,
     GROUP,
     KIND,
     PLURAL,
@@ -56,6 +57,7 @@ PRINTER_COLUMNS: tuple[Schema, ...] = (
     },
     {"name": "Term", "type": "integer", "jsonPath": ".status.term", "priority": 1},
     {"name": "Pod", "type": "string", "jsonPath": ".status.active.pod", "priority": 1},
+    {"name": "Image ID", "type": "string", "jsonPath": ".status.active.imageId", "priority": 1},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
 )
 
@@ -182,6 +184,12 @@ def _spec() -> Schema:
             "!(has(self.redundancy) && self.redundancy == 'HotSpare' && has(self.handover) && "
             "has(self.handover.mode) && self.handover.mode == 'Cease')",
             SPARE_CEASES,
+        ),
+        rule(
+            "!(has(self.handover) && has(self.handover.allowDiscontinuity) && "
+            "self.handover.allowDiscontinuity && has(self.timeline) && "
+            "has(self.timeline.partFrames))",
+            DISCONTINUITY_IN_PARTS,
         ),
     ]
     _bound_timeline(properties["timeline"])

@@ -28,6 +28,7 @@ PAGES_MAX = 400
 FIELD_MANAGER_CONFLICT = "FieldManagerConflict"  # metav1.CauseType
 _JSON = {"Accept": "application/json", "Content-Type": "application/json"}
 _APPLY = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
+_MERGE = {"Accept": "application/json", "Content-Type": "application/merge-patch+json"}
 
 
 class KubeError(Exception):
@@ -191,6 +192,14 @@ class Kube:
             return await self._call("GET", f"{_budgets_path(key.namespace)}/{key.name}")
         except NotFound:
             return None
+
+    async def annotate_pod(
+        self, namespace: str, name: str, uid: str, annotations: dict[str, str]
+    ) -> None:
+        """Set annotations. Raises NotFound, Rejected (as when it has another uid)."""
+        body = {"metadata": {"uid": uid, "annotations": annotations}}
+        path = f"{_pods_path(namespace)}/{name}"
+        await self._call("PATCH", path, body=body, headers=_MERGE)
 
     async def create_budget(self, budget: Document) -> None:
         """Create a PodDisruptionBudget. Raises AlreadyExists, Rejected."""

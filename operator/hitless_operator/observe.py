@@ -22,6 +22,7 @@ from hitless_handover.supervisor_model import (
     EncoderView,
 )
 from hitless_operator.channel import Channel, Document
+from hitless_operator.eviction.mark import is_marked
 from hitless_operator.kube import Kube
 from hitless_operator.nodes import Nodes
 from hitless_operator.pods import encoder_view, node_of, owner_uid
@@ -60,13 +61,22 @@ class Observer:
         desired: Desired,
         record: ChannelRecord,
         origin_url: str | None,
+        now_us: int,
     ) -> ChannelView:
-        """What there is now. origin_url: None when no origin can be asked. Raises KubeError."""
+        """What there is now, now_us microseconds since 1970. Raises KubeError.
+
+        origin_url: None when no origin can be asked.
+        """
         pods = await self._kube.pods(channel.key)
-        encoders = encoders_of(channel, record, pods, self._nodes.is_closing)
+
+        def has_to_go(pod: Document) -> bool:
+            return self._nodes.is_closing(node_of(pod)) or is_marked(pod, now_us)
+
+        encoders = encoders_of(channel, record, pods, has_to_go)
         asked = [encoders[name] for name in sorted(asks(desired, record)) if name in encoders]
+        concerns_origin = bool(asked) or record.active is None
         origin, reports = await asyncio.gather(
-            self._origin(channel, origin_url if asked else None),
+            self._origin(channel, origin_url if concerns_origin else None),
             asyncio.gather(*(self._report(encoder) for encoder in asked)),
         )
         told = {
@@ -99,12 +109,12 @@ def encoders_of(
     channel: Channel,
     record: ChannelRecord,
     pods: list[Document],
-    is_closing: Callable[[str], bool],
+    has_to_go: Callable[[Document], bool],
 ) -> dict[str, EncoderView]:
     """The channel's own pods by name; pods of a former CR of the same name are not its own."""
     moves = channel.spec is not None and channel.spec.eviction_strategy is EvictionStrategy.HANDOVER
     views = [
-        encoder_view(pod, leaving=moves and is_closing(node_of(pod)))
+        encoder_view(pod, leaving=moves and has_to_go(pod))
         for pod in pods
         if owner_uid(pod) == channel.uid
     ]

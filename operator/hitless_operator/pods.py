@@ -12,12 +12,13 @@ from hitless_operator.manifests import CONTAINER_NAME
 from hitless_wire.peers import GRPC_PORT
 
 MESSAGE_MAX = 512
+IMAGE_ID_MAX = 512
 # Waiting reasons of a pod that is merely coming up: nothing for people to mend.
 _ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing", ""})
 
 
 def encoder_view(pod: Document, *, leaving: bool = False) -> EncoderView:
-    """What the pod's status says. leaving: what its node says. report is left empty."""
+    """What the pod's status says. leaving: what its node or its mark says. report is left empty."""
     state, reason, message = _state(pod)
     return EncoderView(
         name=pod["metadata"]["name"],
@@ -29,6 +30,7 @@ def encoder_view(pod: Document, *, leaving: bool = False) -> EncoderView:
         message=" ".join(message.split())[:MESSAGE_MAX],
         ready=state is EncoderState.RUNNING and _condition(pod, "Ready").get("status") == "True",
         leaving=leaving,
+        image_id=_image_id(pod),
     )
 
 
@@ -125,6 +127,14 @@ def _container_status(pod: Document) -> Document:
             found: Document = status
             return found
     return {}
+
+
+def _image_id(pod: Document) -> str:
+    """What the kubelet says of the image: `repository@sha256:…` when it was pulled, `sha256:…` of
+    its configuration when it was loaded onto the node. Docker's scheme before either is dropped.
+    """
+    said = str(_container_status(pod).get("imageID") or "")
+    return said.rpartition("://")[2][:IMAGE_ID_MAX]
 
 
 def _container_state(pod: Document, kind: str) -> Document | None:

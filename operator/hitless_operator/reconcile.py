@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from hitless_handover.supervisor import supervise
@@ -123,12 +123,13 @@ class Reconciler:
             has_origin=origin_url is not None,
             abort_id=channel.abort_id,
         )
-        view = await self._observer.view(channel, desired, record, origin_url)
+        view = await self._observer.view(channel, desired, record, origin_url, self._now_us())
         now_us = self._now_us()
         decision = supervise(desired, record, view, now_us)
         if decision.record.handover is not None:
             also(handover=decision.record.handover.handover_id)
-        status = self._status(channel, decision.record, now_us)
+        running = {name: seen.image_id for name, seen in view.encoders.items()}
+        status = self._status(channel, decision.record, now_us, running)
         if _concerns_evictions(channel, decision):
             await self._applier.guard(channel, spec)
         stored = await self._applier.store(channel, status, fence=bool(decision.actions))
@@ -170,7 +171,11 @@ class Reconciler:
             self._announcer.announce(stored, (notice,), now_us)
 
     def _status(
-        self, channel: Channel, record: ChannelRecord, now_us: int
+        self,
+        channel: Channel,
+        record: ChannelRecord,
+        now_us: int,
+        running: Mapping[str, str] | None = None,
     ) -> EncoderDeploymentStatus:
         previous = channel.status
         return status_of(
@@ -179,6 +184,7 @@ class Reconciler:
             timeline=channel.timeline,
             endpoints=self._origin.endpoints(channel),
             conditions=conditions_of(record, _wanted(channel), previous.conditions, now_us),
+            running=running,
         )
 
 

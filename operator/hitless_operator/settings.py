@@ -57,6 +57,11 @@ class Settings(BaseModel):
     ] = CALL_S
     health_host: str = "0.0.0.0"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    webhook_certificate: Annotated[
+        str,
+        Field(description="Folder with tls.crt and tls.key of the eviction webhook; empty: none."),
+    ] = ""
+    webhook_port: Annotated[int, Field(ge=0, le=65535)] = 9443
     lease: Annotated[
         str,
         Field(

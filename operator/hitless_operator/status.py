@@ -6,6 +6,7 @@ conditions) is added on the way out and ignored on the way in. `reconcile.py` ca
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hitless_handover.messages import Confirmation
@@ -54,23 +55,25 @@ def status_of(
     timeline: Timeline | None,
     endpoints: EndpointsStatus | None,
     conditions: tuple[Condition, ...],
+    running: Mapping[str, str] | None = None,
 ) -> EncoderDeploymentStatus:
     """The status that holds a record.
 
     previous: what the CR holds now; an event once written keeps its timestamp and timecode, also
-    when the timeline has changed since. timeline: None when the spec can't be read.
+    when the timeline has changed since. timeline: None when the spec can't be read. running: the
+    image that each encoder was just seen to run, by the encoder's name.
     """
-    written = _Events(previous, timeline)
+    events, images = _Events(previous, timeline), _Images(previous, running or {})
     return EncoderDeploymentStatus(
         observed_generation=record.observed_generation,
         phase=record.phase,
         term=record.term,
         anchor=None if record.anchor is None else AnchorModel.of(record.anchor),
-        active=None if record.active is None else _encoder_status(record.active),
-        standby=None if record.spare is None else _encoder_status(record.spare),
+        active=None if record.active is None else images.encoder(record.active),
+        standby=None if record.spare is None else images.encoder(record.spare),
         endpoints=endpoints,
-        handover=None if record.handover is None else _handover_status(record.handover, written),
-        history=tuple(_handover_status(done, written) for done in record.history),
+        handover=_maybe_handover(record.handover, events, images),
+        history=tuple(_handover_status(done, events, images) for done in record.history),
         problem=_problem_status(record.problem),
         refused_digest=record.refused_digest or None,
         conditions=conditions,
@@ -106,13 +109,38 @@ class _Events:
         )
 
 
+class _Images:
+    """Adds which image runs. An update that has ended keeps what it was done with."""
+
+    def __init__(self, previous: EncoderDeploymentStatus, running: Mapping[str, str]) -> None:
+        updates = (*previous.history, *([previous.handover] if previous.handover else []))
+        self._ended = {done.id: done for done in updates if done.finished_at}
+        parties = [encoder for done in updates for encoder in (done.from_, done.to)]
+        present = [e for e in (previous.active, previous.standby) if e is not None]
+        self._known = {e.pod: e.image_id for e in (*parties, *present) if e.image_id}
+        self._known |= {name: image_id for name, image_id in running.items() if image_id}
+
+    def encoder(self, encoder: EncoderRecord) -> EncoderStatus:
+        return _encoder_status(encoder, self._known.get(encoder.name))
+
+    def both(self, update: HandoverRecord) -> tuple[EncoderStatus, EncoderStatus]:
+        ended = self._ended.get(update.handover_id)
+        if ended is None:
+            return self.encoder(update.incumbent), self.encoder(update.successor)
+        return (
+            _encoder_status(update.incumbent, ended.from_.image_id),
+            _encoder_status(update.successor, ended.to.image_id),
+        )
+
+
 # --- encoders ---
 
 
-def _encoder_status(encoder: EncoderRecord) -> EncoderStatus:
+def _encoder_status(encoder: EncoderRecord, image_id: str | None) -> EncoderStatus:
     return EncoderStatus(
         pod=encoder.name,
         image=encoder.image,
+        image_id=image_id,
         digest=encoder.digest,
         term=encoder.term,
         uid=encoder.uid or None,
@@ -136,15 +164,22 @@ def _encoder_record(status: EncoderStatus) -> EncoderRecord:
 # --- handovers ---
 
 
-def _handover_status(update: HandoverRecord, events: _Events) -> HandoverStatus:
+def _maybe_handover(
+    update: HandoverRecord | None, events: _Events, images: _Images
+) -> HandoverStatus | None:
+    return None if update is None else _handover_status(update, events, images)
+
+
+def _handover_status(update: HandoverRecord, events: _Events, images: _Images) -> HandoverStatus:
     said = update.origin_confirmation
+    incumbent, successor = images.both(update)
     return HandoverStatus(
         id=update.handover_id,
         phase=update.phase,
         generation=update.generation,
         term=update.term,
-        from_=_encoder_status(update.incumbent),
-        to=_encoder_status(update.successor),
+        from_=incumbent,
+        to=successor,
         event=events.of(update),
         confirmations=_confirmations_status(update),
         frames_lost=None if said is None else said.gap_frames,

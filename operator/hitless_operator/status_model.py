@@ -35,6 +35,14 @@ class EncoderStatus(StatusModel):
 
     pod: Annotated[str, Field(description="Name of the pod.")]
     image: Annotated[str, Field(description="Encoder image.")]
+    image_id: Annotated[
+        str | None,
+        Field(
+            description="The very image that runs, whatever a tag means by now, as the pod's "
+            "status has it: repository@sha256:… of an image that was pulled (it can be given as "
+            "spec.image), sha256:… of one that was loaded onto the node. Absent until it is known."
+        ),
+    ] = None
     digest: Annotated[str, Field(description="Digest of image and settings it was made from.")]
     term: Annotated[int, Field(description="Term it leads with; the higher term wins.")]
     uid: Annotated[str | None, Field(description="UID of the pod, once seen.")] = None

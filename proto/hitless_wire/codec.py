@@ -114,6 +114,7 @@ def criteria_to_wire(criteria: Criteria) -> pb.Criteria:
         rounds_max=criteria.rounds_max,
         attempts_max=criteria.attempts_max,
         call_seconds=criteria.call_s,
+        allow_discontinuity=criteria.allow_discontinuity,
     )
 
 
@@ -134,6 +135,7 @@ def criteria_from_wire(wire: pb.Criteria) -> Criteria:
         rounds_max=wire.rounds_max or ROUNDS_MAX,
         attempts_max=wire.attempts_max or ATTEMPTS_MAX,
         call_s=wire.call_seconds or CALL_S,
+        allow_discontinuity=wire.allow_discontinuity,
     )
 
 

@@ -57,6 +57,7 @@ def _policy(handover: Handover, timeline: Timeline) -> HandoverPolicy:
             rounds_max=handover.negotiation.rounds_max,
             attempts_max=handover.negotiation.attempts_max,
             call_s=handover.deadlines.call_seconds,
+            allow_discontinuity=handover.allow_discontinuity,
         ),
         hold_segments=handover.hold_segments,
         start_s=handover.deadlines.start_seconds,

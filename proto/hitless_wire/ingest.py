@@ -45,6 +45,8 @@ from hitless_wire.resources import Name
 HEADER_ENCODER = "Hitless-Encoder"
 HEADER_PRIORITY = "Hitless-Priority"
 HEADER_DIGEST = "Hitless-Digest"
+HEADER_DISCONTINUITY = "Hitless-Discontinuity"
+DISCONTINUITY_ALLOWED = "allowed"
 SEGMENT_SUFFIX = ".m4s"
 INIT_NAME = "init.mp4"
 

@@ -251,11 +251,25 @@ class Handover(Model):
     verify: Verify = Verify()
     negotiation: Negotiation = Negotiation()
     deadlines: Deadlines = Deadlines()
+    allow_discontinuity: Annotated[
+        bool,
+        Field(
+            description="Whether an update may change tracks, codecs, sizes or GOPs: the origin "
+            "declares a discontinuity at the frame, and players go on there with new decoders. "
+            "Frame rate and segmentFrames can't change."
+        ),
+    ] = False
 
 
 SPARE_CEASES = (
     "a hot spare sends all the time, and the downstream of mode Cease knows no priorities: set "
     "handover.mode to Priority or SilentStandby, or redundancy to None"
+)
+
+
+DISCONTINUITY_IN_PARTS = (
+    "tracks can't change in a channel with parts, which are on air before it is known whose "
+    "segment it becomes: drop handover.allowDiscontinuity or timeline.partFrames"
 )
 
 
@@ -267,7 +281,7 @@ class Redundancy(StrEnum):
 
 
 class EvictionStrategy(StrEnum):
-    """What happens when the node of the encoder on air is to be emptied."""
+    """What happens when the encoder on air is to be evicted, or its node emptied."""
 
     HANDOVER = "Handover"
     NONE = "None"
@@ -318,8 +332,9 @@ class EncoderDeploymentSpec(Model):
     eviction_strategy: Annotated[
         EvictionStrategy,
         Field(
-            description="Handover: when its node is drained, the encoder on air hands over to one "
-            "on another node, and is kept from eviction until then. None: it is evicted."
+            description="Handover: when its node is drained, or (with the chart's evictionWebhook) "
+            "its eviction is asked for, the encoder on air hands over to another one, on another "
+            "node where there is one, and is kept from eviction until then. None: it is evicted."
         ),
     ] = EvictionStrategy.HANDOVER
     template: PodTemplate = PodTemplate()
@@ -334,6 +349,8 @@ class EncoderDeploymentSpec(Model):
             raise ValueError(f"names of profiles and audio must differ, got {', '.join(names)}")
         if self.redundancy is Redundancy.HOT_SPARE and self.handover.mode is HandoverMode.CEASE:
             raise ValueError(SPARE_CEASES)
+        if self.handover.allow_discontinuity and self.timeline.part_frames is not None:
+            raise ValueError(DISCONTINUITY_IN_PARTS)
         timeline, timecode = self.timeline.resolve(), self.handover.event.at_timecode
         self.timeline.parts()
         if timecode is not None:
@@ -366,6 +383,9 @@ class AnchorModel(Model):
         )
 
 
+_NEWER = ("silent_standby", "allow_discontinuity")
+
+
 class EncoderConfig(Model):
     """All that one encoder process is told: HITLESS_ENCODER_CONFIG (JSON) or --config FILE."""
 
@@ -381,6 +401,7 @@ class EncoderConfig(Model):
     window_seconds: int
     anchor: AnchorModel | None = None
     silent_standby: bool = False
+    allow_discontinuity: bool = False
 
     def to_json(self) -> str:
         """Compact JSON with sorted keys: the same configuration is the same text.
@@ -388,7 +409,7 @@ class EncoderConfig(Model):
         What only newer encoders know is left out unless it is asked for: an older one refuses
         fields that it does not know.
         """
-        newer = set() if self.silent_standby else {"silent_standby"}
+        newer = {name for name in _NEWER if not getattr(self, name)}
         body = self.model_dump(mode="json", by_alias=True, exclude=newer)
         return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
@@ -415,6 +436,7 @@ def encoder_config(
         window_seconds=spec.output.window_seconds,
         anchor=None if anchor is None else AnchorModel.of(anchor),
         silent_standby=spec.handover.mode is HandoverMode.SILENT_STANDBY,
+        allow_discontinuity=spec.handover.allow_discontinuity,
     )
 
 

@@ -41,6 +41,7 @@ def draw(
     """All of a plan."""
     rng = random.Random(seed)
     scenario = _with_parts(_scenario(rng), random.Random(f"parts {seed}"))
+    scenario = _with_discontinuity(scenario, random.Random(f"discontinuity {seed}"))
     user = _user(rng, scenario)
     count = rng.choices(FAULTS, FAULT_WEIGHTS)[0]
     faults = tuple(_fault(rng, scenario) for _ in range(count))
@@ -96,6 +97,17 @@ def _with_parts(scenario: Scenario, rng: random.Random) -> Scenario:
     if not scenario.has_origin or rng.random() >= 0.25:
         return scenario
     return replace(scenario, parts=4, gop_parts=rng.choice((2, 4)))
+
+
+def _with_discontinuity(scenario: Scenario, rng: random.Random) -> Scenario:
+    """On half of the other channels other renditions are welcome; another anchor never is."""
+    if scenario.parts or rng.random() < 0.5:
+        return scenario
+    images = tuple(
+        replace(image, quality=Quality.GOOD) if image.own_ladder else image
+        for image in scenario.images
+    )
+    return replace(scenario, allow_discontinuity=True, images=images)
 
 
 def _images(rng: random.Random) -> tuple[Image, ...]:

@@ -107,6 +107,7 @@ class Origin(Process):
         "_blind",
         "_held",
         "_shelf",
+        "_takes_others",
         "_wake_us",
         "_world",
         "fingerprint",
@@ -119,6 +120,7 @@ class Origin(Process):
         super().__init__(ORIGIN, ORIGIN_DISTANCE_US)
         self._world = world
         self._blind = blind
+        self._takes_others = blind or world.scenario.allow_discontinuity
         self._held: dict[tuple[int, str, str], _Held] = {}
         self._shelf: dict[tuple[int, str, str], dict[int, Content]] = {}  # tracks in parts
         self._wake_us: int | None = None
@@ -155,7 +157,7 @@ class Origin(Process):
         self.known = True
         if not self.fingerprint:
             self.fingerprint = push.fingerprint
-        elif self.fingerprint != push.fingerprint and not self._blind:
+        elif self.fingerprint != push.fingerprint and not self._takes_others:
             return Status.REFUSED
         worst = Status.STORED
         for track in push.tracks:

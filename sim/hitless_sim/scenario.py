@@ -19,8 +19,9 @@ EPOCH_US = 1_000_000 * MICROSECONDS  # the world's time zero, at the start of a 
 class Image:
     """What comes of an encoder image.
 
-    own_ladder: with MISMATCH, it declares other renditions, which the origin refuses; else it
-    declares another anchor. pulls: whether it exists at all. protocol: versions ahead of ours.
+    own_ladder: it declares other renditions: a MISMATCH, which the origin refuses, unless a
+    discontinuity is allowed. A MISMATCH without it declares another anchor. pulls: whether it
+    exists at all. protocol: versions ahead of ours.
     """
 
     name: str
@@ -38,7 +39,8 @@ class Scenario:
     segment to its encoded form. distances_us: one way to the middle of the network. watch_us: until
     an operator hears of a change. heal_us: when all faults end. has_origin False: the downstream is
     somebody else's, is not asked, and knows no priorities unless `mode` is Priority. parts: in a
-    segment, gop_parts: in a GOP; 0: segments are pushed whole.
+    segment, gop_parts: in a GOP; 0: segments are pushed whole. allow_discontinuity: an update may
+    bring other renditions.
     """
 
     mode: HandoverMode
@@ -62,6 +64,7 @@ class Scenario:
     rounds_max: int = 5
     parts: int = 0
     gop_parts: int = 0
+    allow_discontinuity: bool = False
 
     def image(self, name: str) -> Image:
         """The image of that name."""
@@ -75,6 +78,7 @@ class Scenario:
             psnr_min_db=26,
             mode=self.mode,
             rounds_max=self.rounds_max,
+            allow_discontinuity=self.allow_discontinuity,
         )
         return Desired(
             generation=1,

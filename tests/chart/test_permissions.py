@@ -29,6 +29,7 @@ from hitless_operator.nodes import Nodes
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 
 NAMESPACES = ("live", "studio")
+EVICTIONS = ("--set", "evictionWebhook.enabled=true")
 WATCH_S_MAX = 30
 
 
@@ -86,6 +87,15 @@ async def _work(*, guards: bool = True) -> list[tuple[str, str, bool]]:
         fleets.api.order(update_spec())
         await fleets.run_to_the_end()
         return [*asked, *fleets.api.asked]
+
+
+async def _evict() -> set[ApiCall]:
+    """All requests of the eviction webhook: the pod on air is marked, and it is told."""
+    async with live_channel() as now:
+        before = len(now.api.asked)
+        assert not (await now.ask_to_evict("first-1"))["allowed"]
+        await now.announcer.sent()
+        return _calls(now.api.asked[before:])
 
 
 async def _elect() -> set[ApiCall]:
@@ -150,10 +160,13 @@ def _granted(role: dict[str, Any]) -> set[ApiCall]:
 
 async def test_a_cluster_role_grants_just_what_is_asked_for(used: set[str]) -> None:
     asked = _calls(await _work()) | _calls(await _watch(()))
-    elected = await _elect()
+    elected, evicted = await _elect(), await _evict()
     assert used == kube_methods(), "call the new method of Kube in _work"
     (role,) = of_kind("ClusterRole")
     assert _granted(role) == asked
+    (role,) = of_kind("ClusterRole", *EVICTIONS)
+    assert _granted(role) == asked | evicted
+    assert evicted - asked == {ApiCall("patch", "", "pods")}
     assert of_kind("Role") == []
     (role,) = of_kind("Role", "--set", "operator.replicas=2")
     assert _granted(role) == elected
@@ -177,6 +190,9 @@ async def test_roles_grant_just_what_is_asked_for_in_each_namespace() -> None:
     for role in roles:
         assert _granted(role) == asked
     assert of_kind("ClusterRole", "--set", "watchNamespaces={live,studio}") == []
+    kept = _calls(await _work()) | _calls(watched) | await _evict()
+    for role in of_kind("Role", "--set", "watchNamespaces={live,studio}", *EVICTIONS):
+        assert _granted(role) == kept, "asked about evictions, it may also refuse them"
     paths = [
         path for method, path, watch in watched if api_call(method, path, watch=watch).resource
     ]
@@ -185,6 +201,6 @@ async def test_roles_grant_just_what_is_asked_for_in_each_namespace() -> None:
 
 
 def test_no_rule_has_a_wildcard() -> None:
-    for role in of_kind("ClusterRole"):
+    for role in [*of_kind("ClusterRole"), *of_kind("ClusterRole", *EVICTIONS)]:
         assert "*" not in str(role["rules"])
         assert "secrets" not in str(role["rules"])

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import cel
 import pytest
 import yaml
 from tests.chart.chart import ALL, CHART, NAMESPACE, ROOT, alerts, documents, named, of_kind, run
 from tests.chart.test_judges import encoder
 
+from hitless_operator.eviction.certificate import ServingCertificate
+from hitless_operator.eviction.server import PATH
+from hitless_operator.eviction.webhook import ANSWER_S
 from hitless_operator.manifests import CHANNEL_LABEL
 from hitless_operator.metrics import Metrics
 from hitless_operator.queue import QueueState
@@ -165,6 +171,117 @@ def test_another_origin_is_reached_at_its_port() -> None:
     assert of_kind("NetworkPolicy", "--set", "networkPolicy.enabled=false") == []
 
 
+# --- the eviction webhook ---
+
+EVICTIONS = ("--set", "evictionWebhook.enabled=true")
+CERT_MANAGER = ("--set", "evictionWebhook.enabled=true,evictionWebhook.certManager.enabled=true")
+OWN = (
+    "--set",
+    "evictionWebhook.enabled=true,evictionWebhook.existingSecret=mine,evictionWebhook.caBundle=Y2E=",
+)
+
+
+def webhook(*values: str) -> dict[str, Any]:
+    (configuration,) = of_kind("ValidatingWebhookConfiguration", *values)
+    (found,) = configuration["webhooks"]
+    return dict(found)
+
+
+def served_secret(*values: str) -> str:
+    """The Secret that the operator shows the certificate of."""
+    pod = named("Deployment", "hitless-operator", *values)["spec"]["template"]["spec"]
+    (volume,) = (v for v in pod["volumes"] if v["name"] == "webhook")
+    return str(volume["secret"]["secretName"])
+
+
+def test_without_the_webhook_there_is_nothing_of_it() -> None:
+    assert of_kind("ValidatingWebhookConfiguration") == []
+    assert of_kind("Secret") == []
+    for kind, name in (("Deployment", "hitless-operator"), ("NetworkPolicy", "hitless-operator")):
+        assert "webhook" not in str(named(kind, name)).lower()
+
+
+def test_the_api_server_reaches_what_the_operator_serves() -> None:
+    client = webhook(*EVICTIONS)["clientConfig"]["service"]
+    service = named("Service", client["name"], *EVICTIONS)
+    assert client["namespace"] == service["metadata"]["namespace"] == NAMESPACE
+    assert selects({"matchLabels": service["spec"]["selector"]}, pod_labels("hitless-operator"))
+    (port,) = service["spec"]["ports"]
+    assert (client["port"], client["path"]) == (port["port"], PATH)
+    pod = named("Deployment", "hitless-operator", *EVICTIONS)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (listens,) = (p for p in container["ports"] if p["name"] == port["targetPort"])
+    assert listens["containerPort"] == Settings.model_fields["webhook_port"].default
+    variables = {row["name"]: row.get("value") for row in container["env"]}
+    (mount,) = (m for m in container["volumeMounts"] if m["name"] == "webhook")
+    assert variables["HITLESS_WEBHOOK_CERTIFICATE"] == mount["mountPath"]
+    assert webhook(*EVICTIONS)["timeoutSeconds"] > ANSWER_S
+
+
+def test_the_api_server_trusts_the_certificate_that_helm_makes(tmp_path: Path) -> None:
+    secret = named("Secret", served_secret(*EVICTIONS), *EVICTIONS)
+    client = webhook(*EVICTIONS)["clientConfig"]
+    (tmp_path / "ca").write_bytes(base64.b64decode(client["caBundle"]))
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_bytes(base64.b64decode(secret["data"][name]))
+    host = f"{client['service']['name']}.{client['service']['namespace']}.svc"
+    trusted = ("openssl", "verify", "-CAfile", tmp_path / "ca", "-verify_hostname")
+    assert run(*trusted, host, tmp_path / "tls.crt").returncode == 0
+    assert run(*trusted, "other.svc", tmp_path / "tls.crt").returncode != 0
+    ServingCertificate(tmp_path)
+
+
+def test_cert_manager_makes_the_certificate_and_says_who_is_trusted() -> None:
+    assert of_kind("Secret", *CERT_MANAGER) == []
+    (certificate,) = of_kind("Certificate", *CERT_MANAGER)
+    (issuer,) = of_kind("Issuer", *CERT_MANAGER)
+    assert certificate["spec"]["secretName"] == served_secret(*CERT_MANAGER)
+    reference = certificate["spec"]["issuerRef"]
+    assert reference == {"kind": "Issuer", "name": issuer["metadata"]["name"]}
+    client = webhook(*CERT_MANAGER)["clientConfig"]
+    assert "caBundle" not in client
+    host = f"{client['service']['name']}.{NAMESPACE}.svc"
+    assert certificate["spec"]["dnsNames"] == [host]
+    (configuration,) = of_kind("ValidatingWebhookConfiguration", *CERT_MANAGER)
+    injected = configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+    assert injected == f"{NAMESPACE}/{certificate['metadata']['name']}"
+    theirs = "evictionWebhook.certManager.issuerRef.name=internal"
+    assert of_kind("Issuer", *CERT_MANAGER, "--set", theirs) == []
+
+
+def test_a_secret_of_ones_own_is_used_as_it_is() -> None:
+    assert of_kind("Secret", *OWN) == []
+    assert served_secret(*OWN) == "mine"
+    assert webhook(*OWN)["clientConfig"]["caBundle"] == "Y2E="
+
+
+def test_only_evictions_of_what_is_named_like_an_encoder_are_asked_about() -> None:
+    found = webhook(*EVICTIONS)
+    (rule,) = found["rules"]
+    assert (rule["resources"], rule["operations"]) == (["pods/eviction"], ["CREATE"])
+    assert (found["failurePolicy"], found["sideEffects"]) == ("Ignore", "NoneOnDryRun")
+    (condition,) = found["matchConditions"]
+
+    def asked(name: str) -> bool:
+        return bool(cel.evaluate(condition["expression"], {"request": {"name": name}}))
+
+    assert asked(encoder()["metadata"]["name"])  # type: ignore[index]
+    assert not asked("hitless-operator-5d9c6bf7d-x2x7k")
+    assert not asked("web")
+    (everywhere,) = found["namespaceSelector"]["matchExpressions"]
+    assert (everywhere["operator"], everywhere["values"]) == ("NotIn", ["kube-system"])
+    (watched,) = webhook(*EVERYTHING)["namespaceSelector"]["matchExpressions"]
+    assert (watched["operator"], watched["values"]) == ("In", ["live", "studio"])
+
+
+def test_the_webhook_is_reached_from_where_it_is_said() -> None:
+    anybody = ("default", {"app": "curious"})
+    assert allowed(named("NetworkPolicy", "hitless-operator", *EVICTIONS), anybody, "webhook")
+    told = named("NetworkPolicy", "hitless-operator", *EVERYTHING)
+    assert not allowed(told, anybody, "webhook")
+    assert "198.51.100.0/24" in str(told["spec"]["ingress"])
+
+
 # --- the rest ---
 
 
@@ -200,6 +317,9 @@ def test_values_that_make_no_sense_are_refused() -> None:
         "origin.enabled=false",
         "networkPolicy.apiServerPorts={}",
         "metrics.podMonitor.interval=often",
+        "evictionWebhook.existingSecret=mine",
+        "evictionWebhook.timeoutSeconds=1",
+        "evictionWebhook.failurePolicy=Maybe",
     ):
         done = run("helm", "template", CHART, "--kube-version", "1.37.0", "--set", wrong)
         assert done.returncode != 0, wrong

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import urllib.request
@@ -211,21 +212,22 @@ def multicast(media: Path, group: str, lab: Lab) -> Iterator[None]:
         sender.wait(timeout=10)
 
 
-def operator_pids() -> list[int]:
-    """Process ids, as the host sees them, of operators of the embedded cluster."""
-    pids = []
+def operator_pids(lab: Lab) -> list[int]:
+    """Process ids, as the host sees them, of the operators of an embedded cluster."""
+    pids, ours = [], re.compile(rf"/hitless-\d+-{re.escape(lab.name)}/")
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                if b"hitless_operator" in words and b"-m" in words:
-                    pids.append(int(folder.name))
+                is_operator = b"hitless_operator" in words and b"-m" in words
+            if is_operator and ours.search((folder / "cgroup").read_text()):
+                pids.append(int(folder.name))
     return pids
 
 
 def kill_operator(lab: Lab) -> None:
     """SIGKILL. The pod is deleted then, so that no restart back-off slows down the next one."""
-    for pid in operator_pids():
+    for pid in operator_pids(lab):
         os.kill(pid, signal.SIGKILL)
     selector = "app.kubernetes.io/name=hitless-operator"
     lab.kubectl(

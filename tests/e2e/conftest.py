@@ -1,4 +1,4 @@
-"""One real cluster with Hitless in it for all end-to-end tests; a namespace for each test."""
+"""A real cluster with Hitless in it for each worker of pytest; a namespace for each test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hack.lab import Lab, images
 from tests.e2e.channel import Channel, make_media
 
-CLUSTER_NAME = "e2e"
+CLUSTER_NAME = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
 ENCODER_CPU = "150m"  # eight small channels and two successors fit a node of two cores
 SLOW_MACHINE_PERCENT = 500  # a slow encoder is no dead encoder: speed is not judged here
 

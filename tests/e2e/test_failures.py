@@ -109,6 +109,13 @@ def test_unreachable_source(channel: Channel) -> None:
             {"handover": {"mode": "Cease"}, "redundancy": "HotSpare"},
             "set handover.mode to Priority or SilentStandby",
         ),
+        (
+            {
+                "handover": {"allowDiscontinuity": True},
+                "timeline": {"gopFrames": 30, "partFrames": 15},
+            },
+            "drop handover.allowDiscontinuity or timeline.partFrames",
+        ),
     ],
 )
 def test_invalid_spec(channel: Channel, spec: dict[str, object], says: str) -> None:

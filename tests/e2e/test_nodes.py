@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
-from hack.lab import CLUSTER, SYSTEM_NAMESPACE, Lab, images, run, until
+from hack.lab import CLUSTER, SYSTEM_NAMESPACE, Lab, LabError, images, run, until
 from tests.e2e.channel import ENCODER, Channel
 from tests.e2e.conftest import SLOW_MACHINE_PERCENT
 from tests.e2e.test_outcomes import until_delivering
@@ -19,6 +21,7 @@ SECOND = "2"  # number of the node
 DRAIN_DEADLINE_S = 300
 FIRST = {"hitless.test/first": "true"}
 LEASE = "hitless-operator"
+EVICTED_DEADLINE_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,56 @@ def test_a_drained_node_is_left_hitlessly(channel: Channel) -> None:
     assert (done["phase"], done["framesLost"], done["framesRepeated"]) == ("Completed", 0, 0)
     assert done["from"] == {**done["from"], "pod": before}
     assert node_of(channel, channel.status()["active"]["pod"]) == first
+    assert faults(report) == {}
+
+
+def evict(channel: Channel, pod: str) -> str:
+    """Ask for it, as a descheduler does; what the API server said, empty when it was evicted."""
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": channel.namespace},
+    }
+    path = f"/api/v1/namespaces/{channel.namespace}/pods/{pod}/eviction"
+    try:
+        channel.lab.kubectl("create", "--raw", path, "-f", "-", text=json.dumps(eviction))
+    except LabError as error:
+        return str(error)
+    return ""
+
+
+@pytest.fixture
+def asked_about_evictions(two_nodes: Lab) -> Iterator[None]:
+    """The webhook is there, and two replicas that answer."""
+    install = functools.partial(two_nodes.install, deadline_percent=SLOW_MACHINE_PERCENT, on=FIRST)
+    install(operators=2, evictions=True)
+    yield
+    install()
+
+
+@pytest.mark.usefixtures("asked_about_evictions")
+def test_a_pod_that_is_evicted_alone_hands_over(channel: Channel) -> None:
+    """Nobody cordons its node: without the webhook, the budget would say no for ever."""
+    _, second = node_names(channel.lab)
+    before = live_on(channel, second)
+    said: list[str] = []
+
+    def gone() -> bool | None:
+        said.append(evict(channel, before))
+        if not said[-1]:  # the API server agrees to what the operator has begun itself
+            assert channel.handover()["phase"] == "Completed", said
+        return True if "NotFound" in said[-1] else None
+
+    with channel.watched() as probe:
+        until(f"{before} is gone", gone, deadline_s=EVICTED_DEADLINE_S)
+        done = channel.until_handover("Completed", "Aborted", "RolledBack")
+        channel.until_segment(channel.report()["lastSegment"] + 3)
+        report = probe.end()
+    assert "TooManyRequests" in said[0]
+    assert f"is being handed over from pod {before}" in "".join(said)
+    assert (done["phase"], done["framesLost"], done["framesRepeated"]) == ("Completed", 0, 0)
+    assert done["from"] == {**done["from"], "pod": before}
+    assert channel.status()["active"]["pod"] != before
     assert faults(report) == {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hack.lab import until
-from tests.e2e.channel import CHANNEL, ENCODER, Channel
+from tests.e2e.channel import CHANNEL, ENCODER, SMALL_LADDER, Channel
 from tests.e2e.test_updates import faults
 
 ABORT = "hitless.video/abort"
@@ -78,6 +78,15 @@ def test_hot_spare_takes_over_from_a_deleted_pod(channel: Channel) -> None:
     assert (origin["selectedEncoder"], origin["gaps"]) == (spare, 0)
 
 
+def test_a_deleted_channel_takes_its_pods_with_it(channel: Channel) -> None:
+    live(channel, redundancy="HotSpare")
+    until("two encoders", lambda: True if len(channel.pods()) == 2 else None)
+    channel.kubectl("delete", "encd", CHANNEL, "--wait=true")
+    until("no pods", lambda: None if channel.pods() else True)
+    budgets = channel.lab.get("-n", channel.namespace, "poddisruptionbudgets")["items"]
+    assert budgets == [], "its budget goes with it"
+
+
 def test_update_with_a_silent_standby(channel: Channel) -> None:
     """The successor sends nothing before the frame, the incumbent nothing from it on."""
     live(channel, handover={"mode": "SilentStandby", "holdSegments": 2})
@@ -95,3 +104,27 @@ def test_update_with_a_silent_standby(channel: Channel) -> None:
     assert inputs[incumbent]["lastSegment"] == event - 1
     assert done["confirmations"]["origin"]["overlapFrames"] == 0
     assert (done["framesLost"], done["framesRepeated"]) == (0, 0)
+
+
+def test_another_ladder_by_a_declared_discontinuity(channel: Channel) -> None:
+    """Refused at first; then done where it is allowed, and no frame is lost."""
+    live(channel)
+    before = channel.status()["active"]
+    ladder = [SMALL_LADDER[0], {"name": "v90", "width": 160, "height": 90, "maxKbps": 150}]
+    with channel.watched("--allow-discontinuity") as probe:
+        channel.patch({"profiles": ladder})
+        refused = channel.until_handover("Aborted", "RolledBack", "Completed")
+        kept = channel.status()["active"]
+        channel.patch({"handover": {"allowDiscontinuity": True}})
+        done = channel.until_handover(
+            "Completed", "Aborted", "RolledBack", term=refused["term"] + 1
+        )
+        channel.until_segment(done["event"]["segment"] + 3)
+        report = probe.end()
+    assert (refused["phase"], refused["reason"]) == ("Aborted", "Mismatch")
+    assert kept["pod"] == before["pod"]
+    assert done["phase"] == "Completed"
+    assert faults(report) == {}
+    assert [track["playlist"]["discontinuities"] for track in report["renditions"]] == [1, 1, 1]
+    origin = channel.report()
+    assert (origin["gaps"], origin["discontinuities"]) == (0, 1)

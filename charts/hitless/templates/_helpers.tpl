@@ -10,6 +10,19 @@
 {{- define "hitless.operator" -}}{{ include "hitless.fullname" . }}-operator{{- end -}}
 {{- define "hitless.origin" -}}{{ include "hitless.fullname" . }}-origin{{- end -}}
 
+{{- define "hitless.webhook" -}}{{ include "hitless.fullname" . }}-evictions{{- end -}}
+
+{{/* The Secret that holds the webhook's certificate. */}}
+{{- define "hitless.webhookSecret" -}}
+{{- if .Values.evictionWebhook.existingSecret -}}
+{{- .Values.evictionWebhook.existingSecret -}}
+{{- else if .Values.evictionWebhook.certManager.enabled -}}
+{{- include "hitless.webhook" . }}-cert-manager
+{{- else -}}
+{{- include "hitless.webhook" . }}-tls
+{{- end -}}
+{{- end -}}
+
 {{- define "hitless.serviceAccount" -}}
 {{- .Values.serviceAccount.name | default (include "hitless.operator" .) -}}
 {{- end -}}
@@ -149,8 +162,19 @@ capabilities:
   verbs: [get]
 - apiGroups: [""]
   resources: [pods]
+  {{- if .Values.evictionWebhook.enabled }}
+  # Marks those whose eviction was asked for.
+  verbs: [get, list, watch, create, delete, patch]
+  {{- else }}
   verbs: [get, list, watch, create, delete]
+  {{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if or .Values.evictionWebhook.enabled (not .Values.watchNamespaces) }}
+# Encoders are kept from eviction where somebody will hand them over instead.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [create, delete, get]
+{{- end }}
 {{- end -}}

@@ -52,6 +52,7 @@ def encoder_document(encoder: Encoder) -> Document:
     return {
         "pod": encoder.pod,
         "image": encoder.image,
+        "imageId": encoder.image_id or None,
         "term": encoder.term,
         "since": rfc3339(encoder.since_us),
     }

@@ -31,12 +31,13 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """One encoder that the channel relies on, or relied on."""
+    """One encoder that the channel relies on, or relied on. image_id: what runs, with digest."""
 
     pod: str
     image: str
     term: int
     since_us: int | None
+    image_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +232,7 @@ def _encoder(body: Document) -> Encoder:
         image=str(body.get("image") or ""),
         term=int(body.get("term") or 0),
         since_us=micros(body.get("since")),
+        image_id=str(body.get("imageId") or ""),
     )
 
 

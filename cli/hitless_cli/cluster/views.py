@@ -14,6 +14,7 @@ from hitless_cli.cluster.wording import (
     aligned,
     clock,
     count,
+    short_digest,
     shown,
     spent,
     version_of,
@@ -21,7 +22,7 @@ from hitless_cli.cluster.wording import (
 
 EVENTS_SHOWN = 8
 _HEAD = ("NAME", "PHASE", "ON-AIR", "TERM", "FRAME", "HANDOVER", "READY", "AGE")
-_WIDE = ("POD", "NODE", "SPARE", "IMAGE")
+_WIDE = ("POD", "NODE", "SPARE", "IMAGE", "IMAGE-ID")
 _MARKS = {StepState.DONE: "x", StepState.NOW: ">", StepState.AHEAD: " "}
 
 
@@ -53,6 +54,7 @@ def row(
         shown(node),
         shown(channel.standby.pod if channel.standby else ""),
         channel.image,
+        shown(active.image_id if active else ""),
     )
     front = (channel.key.namespace,) if namespaces else ()
     return (*front, *cells, *(more if wide else ()))
@@ -113,11 +115,12 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 
 
 def _heading(channel: Channel) -> list[str]:
-    on_air = "nothing" if channel.on_air is None else channel.on_air.image
+    on_air = channel.on_air
     rows = [
         ("Channel", str(channel.key)),
         ("Phase", channel.phase + (" (updates are paused)" if channel.paused else "")),
-        ("On air", on_air),
+        ("On air", "nothing" if on_air is None else on_air.image),
+        ("Digest", shown("" if on_air is None else on_air.image_id)),
         ("Wanted", channel.image),
         ("Source", redacted_url(channel.source)),
     ]
@@ -135,17 +138,16 @@ def _conditions(channel: Channel, now_us: int) -> list[str]:
 def _encoders(channel: Channel, pods: Sequence[Document], now_us: int) -> list[str]:
     roles = {role.pod: (name, role) for name, role in _roles(channel)}
     seen = {pod["metadata"]["name"]: pod_document(pod) for pod in pods}
-    table = [("ROLE", "POD", "VERSION", "TERM", "SINCE", "POD STATE", "RESTARTS", "NODE")]
+    table = [("ROLE", "POD", "VERSION", "DIGEST", "TERM", "SINCE", "POD STATE", "RESTARTS", "NODE")]
     for pod in dict.fromkeys((*roles, *seen)):
         name, encoder = roles.get(pod, ("leftover", None))
-        version, term, since = "-", "-", "-"
+        version, digest, term, since = "-", "-", "-", "-"
         if encoder is not None:
-            version, term = version_of(encoder.image), str(encoder.term)
-            since = age(encoder.since_us, now_us)
+            version, digest = version_of(encoder.image), short_digest(encoder.image_id)
+            term, since = str(encoder.term), age(encoder.since_us, now_us)
         found = seen.get(pod, {})
-        state = _pod_state(found)
-        restarts = shown(found.get("restarts"))
-        table.append((name, pod, version, term, since, state, restarts, shown(found.get("node"))))
+        last = (_pod_state(found), shown(found.get("restarts")), shown(found.get("node")))
+        table.append((name, pod, version, digest, term, since, *last))
     return aligned(table) if len(table) > 1 else []
 
 
@@ -258,8 +260,8 @@ def _events(events: Sequence[Document], now_us: int) -> list[str]:
 def history_lines(channel: Channel, now_us: int) -> list[str]:
     """Ended updates as a table, the newest first; numbers as in `rollback --to`."""
     table: list[tuple[str, ...]] = [
-        ("AGE", "RESULT", "FROM", "TO", "TERM", "FRAME", "LOST", "START", "TO FRAME", "AFTER",
-         "TOTAL", "REASON")
+        ("AGE", "RESULT", "FROM", "TO", "TO DIGEST", "TERM", "FRAME", "LOST", "START", "TO FRAME",
+         "AFTER", "TOTAL", "REASON")
     ]  # fmt: skip
     for done in reversed(channel.history):
         event_us = done.event_us
@@ -269,6 +271,7 @@ def history_lines(channel: Channel, now_us: int) -> list[str]:
                 done.phase,
                 version_of(done.incumbent.image),
                 version_of(done.successor.image),
+                short_digest(done.successor.image_id),
                 str(done.term),
                 shown(done.frame),
                 shown(done.lost),

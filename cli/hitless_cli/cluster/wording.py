@@ -13,12 +13,18 @@ from hitless_cli.local.versions import tag_of
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MICROSECONDS = 1_000_000
 NONE = "-"
+DIGEST_DIGITS = 12
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def version_of(image: str) -> str:
     """The image's tag, digest or `latest`; `-` for no image."""
     return tag_of(image) if image else NONE
+
+
+def short_digest(image_id: str) -> str:
+    """The first twelve digits of the digest, as container tools shorten it; `-` for none."""
+    return image_id.rpartition("sha256:")[2][:DIGEST_DIGITS] or NONE
 
 
 def age(since_us: int | None, now_us: int) -> str:

@@ -82,6 +82,11 @@ def progress_line(progress: Progress) -> str:
 @click.option("--rendition", metavar="NAME|all", help="Decode this one; default: the smallest.")
 @click.option("--until-segment", type=int, metavar="K", help="Stop after media sequence number K.")
 @click.option(
+    "--allow-discontinuity",
+    is_flag=True,
+    help="Count declared discontinuities, but don't call them faults.",
+)
+@click.option(
     "--record",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
@@ -112,6 +117,7 @@ def probe_command(
     pattern: str,
     rendition: str | None,
     until_segment: int | None,
+    allow_discontinuity: bool,
     record: Path | None,
     wait_s: float,
     stall_tolerance_s: float,
@@ -128,6 +134,7 @@ def probe_command(
         pattern=PatternMode(pattern),
         rendition=rendition,
         until_segment=until_segment,
+        allow_discontinuity=allow_discontinuity,
         record=record,
         wait_s=wait_s,
         stall_tolerance_s=stall_tolerance_s,

@@ -9,7 +9,7 @@ from pathlib import Path
 from hitless_cli.probe.clock import Clock
 from hitless_cli.probe.errors import FetchError
 from hitless_cli.probe.faults import FaultLog
-from hitless_cli.probe.fetch import Fetched, Fetcher
+from hitless_cli.probe.fetch import Fetched, Fetcher, StatusError
 from hitless_cli.probe.report import Progress
 from hitless_cli.probe.settings import RECORD_BYTES_MAX, ProbeSettings
 from hitless_cli.probe.track import Marks
@@ -70,13 +70,24 @@ class ProbeContext:
             self._marks_known.set()
 
     async def get_patiently(self, url: str, bytes_max: int) -> tuple[Fetched, int]:
-        """The body of a URL, and how often it was asked for again. Raises the last FetchError."""
-        for retry in range(self.settings.attempts - 1):
+        """The body of a URL, and how often it was asked for again. Raises the last FetchError.
+
+        A server that gives no answer at all may take as long as a playlist that stands still.
+        """
+        end_s = self.clock.monotonic_s() + self.settings.stall_tolerance_s
+        if self.settings.seconds is not None:
+            end_s = min(end_s, self.started_s + self.settings.seconds)
+        retry = 0
+        while True:
             try:
                 return await self.fetcher.get(url, bytes_max), retry
-            except FetchError:
-                await self.pause(self.settings.retry_s)
-        return await self.fetcher.get(url, bytes_max), self.settings.attempts - 1
+            except FetchError as error:
+                answered = isinstance(error, StatusError)
+                in_time = not answered and self.clock.monotonic_s() < end_s
+                if self.stop.is_set() or (retry + 1 >= self.settings.attempts and not in_time):
+                    raise
+            await self.pause(self.settings.retry_s)
+            retry += 1
 
     def record(self, rendition: str, name: str, body: bytes) -> None:
         """Keep what was fetched, when asked to, up to RECORD_BYTES_MAX in all."""

@@ -40,6 +40,7 @@ class RenditionProbe:
         self.rendition = rendition
         self.track = track
         self.loads = self.load_failures = self.late = self.retries = self.rechecked = 0
+        self.discontinuities = 0
         self.bytes = 0
         self.played_out = False  # the last segment to play was played, or the stream ended
         self.quiet_s_max = 0.0
@@ -121,7 +122,9 @@ class RenditionProbe:
     async def _play(self, listed: ListedSegment) -> None:
         """Fetch and judge one segment."""
         if listed.discontinuity:
-            self.note(_finding(FaultKind.DISCONTINUITY, listed, "EXT-X-DISCONTINUITY"))
+            self.discontinuities += 1
+            if not self._context.settings.allow_discontinuity:
+                self.note(_finding(FaultKind.DISCONTINUITY, listed, "EXT-X-DISCONTINUITY"))
         if self.first_segment is None:
             self.first_segment = listed.sequence
         self.last_segment = listed.sequence

@@ -44,7 +44,8 @@ class ProbeSettings:
     checked box by box. until_segment: the last media sequence number to play. record: folder for
     what was fetched. wait_s: how long to wait for the stream to appear. A playlist is late when not
     renewed for stall_percent of its target duration, and stalled (a fault) stall_tolerance_s after
-    that. attempts: requests for one segment before it counts as unavailable.
+    that. attempts: requests for one segment before it counts as unavailable. allow_discontinuity:
+    a declared one is counted, but is no fault.
     """
 
     url: str
@@ -53,6 +54,7 @@ class ProbeSettings:
     pattern: PatternMode = PatternMode.AUTO
     rendition: str | None = None
     until_segment: int | None = None
+    allow_discontinuity: bool = False
     record: Path | None = None
     wait_s: float = WAIT_S
     stall_percent: int = 150

@@ -147,7 +147,7 @@ def _playlist(context: ProbeContext, probed: RenditionProbe) -> PlaylistCounts:
         load_failures=probed.load_failures,
         target_s=0 if playlist is None else playlist.target_s,
         gaps=faults.count(name, FaultKind.GAP_PUBLISHED),
-        discontinuities=faults.count(name, FaultKind.DISCONTINUITY),
+        discontinuities=probed.discontinuities,
         late=probed.late,
         stalls=faults.count(name, FaultKind.STALLED),
         quiet_ms_max=round(probed.quiet_s_max * 1000),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,8 +21,8 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from hitless_encoder.control.conductor import Conductor
-from hitless_encoder.verify import judge
-from hitless_handover.messages import PeerPhase, Refusal
+from hitless_encoder.verify import Encoded, Verdict, judge, judge_other_tracks
+from hitless_handover.messages import Criteria, PeerPhase, Refusal
 from hitless_handover.peer_model import (
     Arm,
     Judged,
@@ -54,6 +54,7 @@ from hitless_wire.codec import (
 from hitless_wire.peers import CHANNEL_OPTIONS
 
 STOP_GRACE_S = 1.0
+TRACKS_MAX = 64  # of a segment to judge
 _SERVICES = pb.DESCRIPTOR.services_by_name
 _log = logging.getLogger(__name__)
 
@@ -136,19 +137,15 @@ class HandoverService(HandoverServiceServicer):
     ) -> pb.VerifyResponse:
         """Judge the successor's segments against this encoder's own."""
         handover_id, judged = "", 0
-        tracks: dict[str, pb.VerifyRequest] = {}
-        async for sample in request_iterator:
-            handover_id = sample.handover_id
+        async for samples in _by_segment(request_iterator):
+            handover_id = samples[0].handover_id
             side = self._conductor.side(handover_id)
             if side is None or side.phase is not PeerPhase.SYNCHRONISED:
                 break  # the machine says what that means
-            tracks[sample.track] = sample
-            if len(tracks) < len(self._inits):
-                continue
-            fault = await self._fault_of(side, sample.segment, tracks)
+            fault = await self._fault_of(side, samples)
             if fault:
                 return self._judged(handover_id, fault)
-            judged, tracks = judged + 1, {}
+            judged += 1
         return self._judged(handover_id, self._too_few(handover_id, judged))
 
     async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeResponse:
@@ -166,25 +163,30 @@ class HandoverService(HandoverServiceServicer):
         reply = self._conductor.ask(abort_from_wire(request))
         return pb.CallOffResponse(reply=reply_to_wire(reply))
 
-    async def _fault_of(
-        self, side: Side, segment: int, tracks: Mapping[str, pb.VerifyRequest]
-    ) -> str:
+    async def _fault_of(self, side: Side, samples: Sequence[pb.VerifyRequest]) -> str:
         """What is wrong with one segment; empty when nothing is."""
+        segment = samples[0].segment
         own = await self._conductor.own_segment(segment, side.deadline_us)
         if own is None:
             return f"segment {segment} is not one that this encoder has made"
-        verdict = await asyncio.to_thread(
-            judge,
-            own,
-            {name: sample.media for name, sample in tracks.items()},
-            {name: sample.init for name, sample in tracks.items()},
-            self._timeline,
-            segment,
-            side.criteria.psnr_min_db,
-        )
+        verdict = await asyncio.to_thread(self._judge, side.criteria, segment, own, samples)
         told = {"handover": side.handover_id}
         _log.info("segment %d of the successor: %s", segment, verdict, extra=told)
         return "" if verdict.ok else verdict.message
+
+    def _judge(
+        self,
+        criteria: Criteria,
+        segment: int,
+        own: Mapping[str, bytes],
+        samples: Sequence[pb.VerifyRequest],
+    ) -> Verdict:
+        media = {sample.track: sample.media for sample in samples}
+        inits = {sample.track: sample.init for sample in samples}
+        if not criteria.allow_discontinuity or inits == self._inits:
+            return judge(own, media, inits, self._timeline, segment, criteria.psnr_min_db)
+        ours, theirs = Encoded(media=own, inits=self._inits), Encoded(media=media, inits=inits)
+        return judge_other_tracks(ours, theirs, self._timeline, segment, criteria.psnr_min_db)
 
     def _too_few(self, handover_id: str, judged: int) -> str:
         side = self._conductor.side(handover_id)
@@ -194,6 +196,20 @@ class HandoverService(HandoverServiceServicer):
     def _judged(self, handover_id: str, fault: str) -> pb.VerifyResponse:
         reply = self._conductor.ask(Judged(handover_id=handover_id, ok=not fault, message=fault))
         return pb.VerifyResponse(reply=reply_to_wire(reply))
+
+
+async def _by_segment(
+    samples: AsyncIterator[pb.VerifyRequest],
+) -> AsyncIterator[list[pb.VerifyRequest]]:
+    """The tracks of one segment at a time: they come one after the other."""
+    gathered: list[pb.VerifyRequest] = []
+    async for sample in samples:
+        if gathered and (sample.segment != gathered[0].segment or len(gathered) >= TRACKS_MAX):
+            yield gathered
+            gathered = []
+        gathered.append(sample)
+    if gathered:
+        yield gathered
 
 
 def _not_understood(error: WireError) -> pb.Reply:

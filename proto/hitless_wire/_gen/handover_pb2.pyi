@@ -230,6 +230,7 @@ class Criteria(_message.Message):
     ROUNDS_MAX_FIELD_NUMBER: _builtins.int
     ATTEMPTS_MAX_FIELD_NUMBER: _builtins.int
     CALL_SECONDS_FIELD_NUMBER: _builtins.int
+    ALLOW_DISCONTINUITY_FIELD_NUMBER: _builtins.int
     lead_segments: _builtins.int
     """Least whole segments between agreement and event."""
     verify_segments: _builtins.int
@@ -246,6 +247,10 @@ class Criteria(_message.Message):
     """How often an unanswered call is made; 0: the receiver's default."""
     call_seconds: _builtins.int
     """How long the successor waits for an answer, seconds; 0: the receiver's default."""
+    allow_discontinuity: _builtins.bool
+    """The successor's tracks may be others, on the same grid of segments. Whoever does not know this
+    refuses them.
+    """
     def __init__(
         self,
         *,
@@ -258,10 +263,11 @@ class Criteria(_message.Message):
         rounds_max: _builtins.int = ...,
         attempts_max: _builtins.int = ...,
         call_seconds: _builtins.int = ...,
+        allow_discontinuity: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts_max", b"attempts_max", "call_seconds", b"call_seconds", "lead_segments", b"lead_segments", "mode", b"mode", "not_after_frame", b"not_after_frame", "not_before_frame", b"not_before_frame", "psnr_min_db", b"psnr_min_db", "rounds_max", b"rounds_max", "verify_segments", b"verify_segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_discontinuity", b"allow_discontinuity", "attempts_max", b"attempts_max", "call_seconds", b"call_seconds", "lead_segments", b"lead_segments", "mode", b"mode", "not_after_frame", b"not_after_frame", "not_before_frame", b"not_before_frame", "psnr_min_db", b"psnr_min_db", "rounds_max", b"rounds_max", "verify_segments", b"verify_segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

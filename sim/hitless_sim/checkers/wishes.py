@@ -72,9 +72,20 @@ def _begun(wanted: Desired, update: HandoverRecord, before: ChannelRecord) -> st
     if update.successor.digest != wanted.digest:
         return f"brings {update.successor.digest}, {wanted.digest} is asked for"
     moved = update.incumbent.digest == wanted.digest
-    if before.refused_digest == wanted.digest and not moved:
+    if before.refused_digest == wanted.digest and not moved and not _excused(wanted, before):
         return f"brings {wanted.digest} again, which was refused"
     return None
+
+
+def _excused(wanted: Desired, before: ChannelRecord) -> bool:
+    """It was a mismatch, a discontinuity is allowed, and the spec was edited since."""
+    last = before.handover
+    return (
+        wanted.policy.criteria.allow_discontinuity
+        and last is not None
+        and last.reason == "Mismatch"
+        and last.generation != wanted.generation
+    )
 
 
 def _went_on(wanted: Desired, update: HandoverRecord) -> str | None:

@@ -155,6 +155,13 @@ ENCODERS: tuple[Mutant, ...] = (
         "the timelines came apart after the comparison",
     ),
     Mutant(
+        "discontinuity-excuses-another-anchor",
+        f"{CORE}.messages",
+        "        return [*rows, anchor]",
+        "        return rows",
+        "frames get other numbers",
+    ),
+    Mutant(
         "handover-survives-a-new-term",
         f"{CORE}.peer",
         ('    peer, effects = _without_handover(peer, f"it leads with term {event.term} now")'),

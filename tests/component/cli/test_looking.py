@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hack.control_plane import ControlPlane
+from hack.control_plane import ControlPlane, control_plane
 from tests.component.cli.conftest import END_S_MAX, Stage
 from tests.unit.cli.documents import V2, at_rest, called_off, updating
 
@@ -63,7 +63,7 @@ def test_get_wide_shows_pod_and_node(stage: Stage) -> None:
     stage.plane.create(f"/api/v1/namespaces/{stage.namespace}/pods", made)
     result = stage.hitless("get", "-o", "wide")
     row = result.stdout.splitlines()[1].split()
-    assert row[-4:] == ["first-8", "node1", "-", V2]
+    assert row[-5:] == ["first-8", "node1", "-", V2, "-"]
 
 
 def test_get_watch_prints_a_row_for_each_change(stage: Stage) -> None:
@@ -172,7 +172,7 @@ def test_history(stage: Stage) -> None:
     result = stage.hitless("history", "first")
     assert result.exit_code == 0
     row = result.stdout.splitlines()[1]
-    assert "Completed   v1     v2   8      53861664360   0      5.0 s   7.0 s      8.0 s" in row
+    assert "Completed   v1     v2   -           8      53861664360   0      5.0 s   7.0 s" in row
     assert "rollback first --to: 1 = localhost/hitless/encoder:v1" in result.stdout
     document = stage.json("history", "first")
     assert document["handovers"][0]["durations"]["totalSeconds"] == 20.000002
@@ -243,8 +243,9 @@ def test_no_kubeconfig_and_no_such_context(stage: Stage, tmp_path: Path) -> None
     assert "nonesuch" in result.stderr
 
 
-def test_a_resource_type_that_is_not_installed(stage: Stage) -> None:
-    result = stage.hitless("approve", "nightly")
+def test_a_resource_type_that_is_not_installed(tmp_path: Path) -> None:
+    with control_plane(tmp_path) as bare:
+        result = Stage(plane=bare, namespace="default").hitless("approve", "nightly")
     assert result.exit_code == 3
     assert "no resource type encoderupdates.hitless.video" in result.stderr
 

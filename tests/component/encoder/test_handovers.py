@@ -11,6 +11,7 @@ import pytest
 from tests.component.encoder.duo import (
     CRITERIA,
     HANDOVER,
+    LADDER,
     SEGMENT_FRAMES,
     Running,
     accepted,
@@ -69,12 +70,15 @@ class Duo:
 
 
 @asynccontextmanager
-async def duo(*, silent: bool = False) -> AsyncIterator[Duo]:
+async def duo(
+    *, silent: bool = False, ladder: tuple[tuple[int, int, int], ...] = LADDER
+) -> AsyncIterator[Duo]:
+    """ladder: the successor's."""
     async with (
         receiver() as end,
         Peers() as peers,
         encoder(end, "old", "superfast", silent=silent) as old,
-        encoder(end, "new", "veryfast", silent=silent) as new,
+        encoder(end, "new", "veryfast", ladder, silent=silent) as new,
     ):
         await until(peers, old, lambda report: report.head_segment is not None)
         await accepted(peers, GrantTerm(name="old", term=1), old)
@@ -226,6 +230,21 @@ async def test_a_silent_incumbent_that_leads_again_sends_what_was_not_sent() -> 
         await two.pushed(two.old, event + 5)
         again = [k for k, p in two.sent(two.old).items() if p == 3]
         assert again == list(range(event + 2, again[-1] + 1))
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_another_ladder_takes_over_where_a_discontinuity_is_allowed(allowed: bool) -> None:
+    criteria = replace(CRITERIA, allow_discontinuity=allowed)
+    async with duo(ladder=(*LADDER, (128, 72, 150))) as pair:
+        if allowed:
+            event = await pair.hand_over(criteria)
+            await pair.pushed(pair.new, event + 1)
+            assert pair.sent(pair.new)[event + 1] == 2
+            return
+        await accepted(pair.peers, begin(pair.new, pair.old, criteria), pair.new, pair.old)
+        ended = (await until(pair.peers, pair.new, ENDED)).handover
+        assert ended is not None
+        assert (ended.phase, ended.reason) == (PeerPhase.ABORTED, Refusal.MISMATCH)
 
 
 async def test_peers_one_protocol_version_apart_hand_over_and_two_apart_do_not() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.component.encoder.studio import START_US, Receiver, make_config, receiver
 
 from hitless_encoder.plan import Media, plan_media
-from hitless_encoder.sink import QUEUE_SEGMENTS, Channel, PushOutcome, Sink
+from hitless_encoder.sink import KEPT_SEGMENTS, QUEUE_SEGMENTS, Channel, PushOutcome, Sink
 from hitless_handover.leadership import Lead
 from hitless_wire.ingest import ChannelDescription
 
@@ -134,6 +134,50 @@ async def test_after_412_the_description_is_pushed_again() -> None:
         assert end.order.count("audio/init.mp4") == 2
 
 
+async def test_an_origin_that_has_forgotten_all_gets_its_last_segments_again() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        for number in range(1, KEPT_SEGMENTS + 3):
+            sink.offer(number, segment(number))
+        await pushes.until(lambda: KEPT_SEGMENTS + 2 in pushes.ended)
+        end.order.clear()
+        end.headers.clear()
+        end.answers = {"audio/8.m4s": [503, 412]}  # it is another one after the first answer
+        sink.offer(8, segment(8))
+        await pushes.until(lambda: 8 in pushes.ended)
+        again = end.order.index("description.json")
+        assert sorted(end.order[:again]) == ["audio/8.m4s", "audio/8.m4s", "v144/8.m4s"]
+        media = [path for path in end.order[again:] if path.startswith("v144/")]
+        assert media == ["v144/init.mp4", *(f"v144/{k}.m4s" for k in range(3, 9))]
+        priorities = {path: h["Hitless-Priority"] for path, h in end.headers}
+        assert (priorities["audio/3.m4s"], priorities["audio/8.m4s"]) == ("30", "80")
+        assert pushes.begun == list(range(1, 9)), "asked and told of each once"
+        assert set(pushes.ended.values()) == {PushOutcome.STORED}
+
+
+async def test_what_another_one_delivers_is_not_restored() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        sink.offer(7, segment(7))
+        await pushes.until(lambda: 7 in pushes.ended)
+        pushes.silent = True
+        sink.offer(8, segment(8))
+        await pushes.until(lambda: 8 in pushes.ended)
+        pushes.silent = False
+        end.answers["v144/9.m4s"] = [412]
+        sink.offer(9, segment(9))
+        await pushes.until(lambda: 9 in pushes.ended)
+        assert end.order.count("v144/7.m4s") == 1
+
+
+async def test_an_origin_that_is_away_loses_nothing_as_long_as_the_queue_holds() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        end.answers = {".m4s": [503] * 20, "description.json": [503] * 10}
+        for number in range(1, QUEUE_SEGMENTS + 1):
+            sink.offer(number, segment(number))
+        await pushes.until(lambda: QUEUE_SEGMENTS in pushes.ended)
+        assert set(pushes.ended.values()) == {PushOutcome.STORED}
+        assert sink.report().dropped == 0
+
+
 @pytest.mark.parametrize("status", [400, 403, 409, 410, 413])
 async def test_a_refusal_is_final_and_told(status: int) -> None:
     async with receiver() as end, pushing(end) as (sink, pushes):
@@ -154,7 +198,7 @@ async def test_an_endless_412_ends() -> None:
         assert pushes.ended[7] is PushOutcome.EXPIRED
 
 
-async def test_an_unreachable_origin_is_tried_while_the_segment_is_young() -> None:
+async def test_an_unreachable_origin_is_tried_for_a_bounded_time() -> None:
     async with receiver() as end, pushing(end, "http://127.0.0.1:9") as (sink, pushes):
         sink.offer(7, segment(7))
         await pushes.until(lambda: 7 in pushes.ended)

@@ -13,7 +13,7 @@ from tests.component.encoder.studio import START_US, Recording, make_config, rec
 from hitless_encoder import audio
 from hitless_encoder.boxes import walk
 from hitless_encoder.mux import media_chunk
-from hitless_encoder.verify import Reason, Verdict, judge
+from hitless_encoder.verify import Encoded, Reason, Verdict, judge, judge_other_tracks
 from hitless_wire.resources import AudioTrack
 
 SIZES = ((256, 144, 300), (192, 108, 200))
@@ -144,3 +144,74 @@ def test_the_threshold_decides(made: Recording) -> None:
     assert verdict(made, first(other), 26).reason is Reason.EQUIVALENT
     strict = verdict(made, first(other), 99)
     assert strict.reason is Reason.PICTURE_DIFFERS
+
+
+# --- other tracks, for a declared discontinuity ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other_ladder() -> Recording:
+    return asyncio.run(record(make_config(sizes=((256, 144, 400), (128, 72, 150))), segments=2))
+
+
+def of_other_tracks(made: Recording, other: dict[str, bytes], inits: dict[str, bytes]) -> Verdict:
+    number = min(made.segments)
+    own = Encoded(media=made.segments[number], inits=made.inits)
+    return judge_other_tracks(
+        own, Encoded(media=other, inits=inits), made.timeline, number, psnr_min_db=26
+    )
+
+
+def test_another_ladder_shows_the_same_pictures(made: Recording, other_ladder: Recording) -> None:
+    said = of_other_tracks(made, first(other_ladder), dict(other_ladder.inits))
+    assert (said.ok, said.reason) == (True, Reason.EQUIVALENT), said
+    assert [figures.track for figures in said.psnr] == ["v144", "v72"]
+
+
+def test_another_ladder_with_other_pictures_is_found(
+    made: Recording, other_ladder: Recording
+) -> None:
+    """One frame too early is enough: numbers and times are right, the pictures are not."""
+    number = min(made.segments)
+    early = asyncio.run(
+        record(
+            make_config(sizes=((256, 144, 400), (128, 72, 150))),
+            segments=2,
+            start_us=START_US + 40_000_000,
+        )
+    )
+    other = first(other_ladder)
+    ticks = made.timeline.pts_ticks(made.timeline.first_frame(number))
+    for track in ("v144", "v72"):
+        moved = patched(first(early)[track], b"mfhd", 4, struct.pack(">I", number))
+        other[track] = patched(moved, b"tfdt", 4, struct.pack(">Q", ticks))
+    said = of_other_tracks(made, other, dict(other_ladder.inits))
+    assert said.reason is Reason.PICTURE_DIFFERS
+    assert said.message.startswith("v144: luma PSNR of frame ")
+
+
+def test_sound_may_go_or_come_and_pictures_must_stay(
+    made: Recording, other_ladder: Recording
+) -> None:
+    silent = {track: data for track, data in first(other_ladder).items() if track != "audio"}
+    inits = {track: data for track, data in other_ladder.inits.items() if track != "audio"}
+    assert of_other_tracks(made, silent, inits).ok
+    only_sound = {"audio": first(other_ladder)["audio"]}
+    said = of_other_tracks(made, only_sound, {"audio": other_ladder.inits["audio"]})
+    assert said.reason is Reason.TRACKS_DIFFER
+
+
+@pytest.mark.parametrize(("track", "reason", "damage"), FAULTS, ids=lambda value: str(value)[:24])
+def test_damage_is_found_in_other_tracks_too(
+    made: Recording,
+    other_ladder: Recording,
+    track: str,
+    reason: Reason,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    other = first(other_ladder)
+    name = {"v108": "v72"}.get(track, track)
+    other[name] = damage(other[name])
+    said = of_other_tracks(made, other, dict(other_ladder.inits))
+    assert said.reason is reason
+    assert said.message.startswith(f"{name}: ")

@@ -1,8 +1,9 @@
 """A small API server in this process: what the operator uses of one, and no more.
 
-GET, POST and DELETE of pods, GET and PUT status of channels (resourceVersion conflicts, no-op
-writes store nothing), uid preconditions, POST of Events, GET, POST and DELETE of budgets; discovery
-and watches, as kopf asks for them, that tell nothing. Garbage collection is left out.
+GET, POST, PATCH of annotations and DELETE of pods, GET and PUT status of channels (resourceVersion
+conflicts, no-op writes store nothing), uid preconditions, POST of Events, GET, POST and DELETE
+of budgets; discovery and watches, as kopf asks for them, that tell nothing. Garbage collection is
+left out.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class FakeApi:
         app.router.add_get(PODS, self._list_pods)
         app.router.add_post(PODS, self._create_pod)
         app.router.add_get(PODS + "/{name}", self._get_pod)
+        app.router.add_patch(PODS + "/{name}", self._annotate_pod)
         app.router.add_delete(PODS + "/{name}", self._delete_pod)
         app.router.add_get(LEASES + "/{name}", self._get_lease)
         app.router.add_post(LEASES, self._create_lease)
@@ -217,6 +219,15 @@ class FakeApi:
         pod["status"] = {"phase": "Pending"}
         self.pods[name] = pod
         self.writes.append(f"create {name}")
+        return answer(pod)
+
+    async def _annotate_pod(self, request: web.Request) -> web.Response:
+        pod, patch = self.pods.get(request.match_info["name"]), await request.json()
+        if pod is None:
+            return failure(404, "NotFound", "no such pod")
+        if patch["metadata"]["uid"] != pod["metadata"]["uid"]:
+            return failure(422, "Invalid", "metadata.uid: field is immutable")
+        pod["metadata"].setdefault("annotations", {}).update(patch["metadata"]["annotations"])
         return answer(pod)
 
     async def _delete_pod(self, request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@ gRPC and HTTP, the real operator but for kopf. Time is a number that `run` moves
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,7 @@ from hitless_handover.supervisor_model import ChannelPhase, ChannelRecord, Hando
 from hitless_operator.apply import Applier
 from hitless_operator.channel import Channel, Key, channel_of
 from hitless_operator.events import Announcer
+from hitless_operator.eviction.webhook import EvictionWebhook, Question
 from hitless_operator.kube import Kube
 from hitless_operator.manifests import CONFIG_VARIABLE, PodDefaults
 from hitless_operator.metrics import Metrics
@@ -33,6 +35,12 @@ from hitless_wire.resources import EncoderConfig
 
 SECOND_US = 1_000_000
 KEY = Key("live", "first")
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/1 nodes are available: 1 Insufficient cpu.",
+}
 STEP_US = SECOND_US // 2
 
 
@@ -132,6 +140,8 @@ class Lab:
     encoders: dict[str, Encoder] = field(default_factory=dict)
     published: dict[int, tuple[str, int]] = field(default_factory=dict)
     unpullable: set[str] = field(default_factory=set)
+    unschedulable: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)  # pods that are there and will not run again
     fingerprints: dict[str, str] = field(default_factory=dict)
     statuses: list[Document] = field(default_factory=list)
     restarts: int = 0
@@ -146,16 +156,20 @@ class Lab:
         kube = MortalKube(self.client, self.scythe)
         self.metrics = Metrics()
         origin = Origin(url=self.origin_url, public_url="http://play.example")
+        applier = Applier(
+            kube,
+            self.peers,
+            PodDefaults(ingest_url=self.origin_url),
+            self.metrics,
+            guards=self.guards,
+        )
+        self.webhook = EvictionWebhook(
+            kube=kube, applier=applier, announcer=self.announcer, now_us=lambda: self.now_us
+        )
         self.reconciler = Reconciler(
             kube=kube,
             observer=Observer(kube, self.peers, self.nodes),
-            applier=Applier(
-                kube,
-                self.peers,
-                PodDefaults(ingest_url=self.origin_url),
-                self.metrics,
-                guards=self.guards,
-            ),
+            applier=applier,
             announcer=self.announcer,
             origin=origin,
             now_us=lambda: self.now_us,
@@ -226,11 +240,14 @@ class Lab:
         for name in [n for n in self.encoders if n not in self.api.pods]:
             await self.encoders.pop(name).stop()
         for name, pod in self.api.pods.items():
-            if name not in self.encoders:
+            if name not in self.encoders and name not in self.ended:
                 await self._start(name, pod)
 
     async def _start(self, name: str, pod: Document) -> None:
         container = pod["spec"]["containers"][0]
+        if container["image"] in self.unschedulable:
+            pod["status"] = {"phase": "Pending", "conditions": [UNSCHEDULABLE]}
+            return
         if container["image"] in self.unpullable:
             waiting = {"reason": "ErrImagePull", "message": "manifest unknown"}
             pod["status"] = _pod_status("Pending", container["image"], {"waiting": waiting})
@@ -248,6 +265,34 @@ class Lab:
     def cordon(self, name: str) -> None:
         """Nothing more is to come to the node of a pod."""
         self.nodes.node_changed(f"node-of-{name}", {"unschedulable": True}, gone=False)
+
+    async def ask_to_evict(self, name: str, **more: Any) -> Document:
+        """What the API server is answered when it asks whether a pod may be evicted."""
+        question = {"uid": "1", "namespace": KEY.namespace, "name": name, **more}
+        found: Document = await self.webhook.answer(Question.model_validate(question))
+        response: Document = found["response"]
+        return response
+
+    async def evict(self, name: str) -> None:
+        """The kubelet ends it and keeps the pod: the node is short of something."""
+        await self._end(name)
+        message = "The node was low on resource: memory."
+        self.api.pods[name]["status"].update(phase="Failed", reason="Evicted", message=message)
+
+    async def lose_node(self, name: str) -> None:
+        """Nobody is left to say more of the pod than that it is not ready."""
+        await self._end(name)
+        status = self.api.pods[name]["status"]
+        status["conditions"] = [{"type": "Ready", "status": "False", "reason": "NodeLost"}]
+        status["containerStatuses"][0]["ready"] = False
+
+    async def evict_from_lost_node(self, name: str) -> None:
+        """The control plane deletes it; it stays, for no kubelet confirms its end."""
+        self.api.pods[name]["metadata"]["deletionTimestamp"] = "1970-01-12T13:51:00Z"
+
+    async def _end(self, name: str) -> None:
+        self.ended.add(name)
+        await self.encoders.pop(name).stop()
 
     async def crash(self, name: str) -> None:
         """The pod is deleted by somebody else, its process with it."""
@@ -332,6 +377,11 @@ class Lab:
         assert led == sorted(led), "I4: a lower term after a higher one"
 
 
+def image_id(image: str) -> str:
+    """What the kubelet says of a pulled image."""
+    return f"{image.partition(':')[0]}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+
 def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Document:
     ready = "running" in state
     return {
@@ -342,7 +392,14 @@ def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Docume
             {"type": "Ready", "status": "True" if ready else "False"},
         ],
         "containerStatuses": [
-            {"name": "encoder", "image": image, "ready": ready, "restartCount": 0, "state": state}
+            {
+                "name": "encoder",
+                "image": image,
+                "imageID": image_id(image) if ready else "",
+                "ready": ready,
+                "restartCount": 0,
+                "state": state,
+            }
         ],
     }
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from tests.component.operator.lab import KEY, Lab, lab, live_channel, spec
+from tests.component.operator.lab import KEY, SECOND_US, Lab, image_id, lab, live_channel, spec
 
 from hitless_handover.supervisor_model import ChannelPhase, HandoverPhase
+from hitless_operator.eviction.mark import LAPSES_S
 from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Reconciler
 
+V1 = "localhost/encoder:v1"
 V2 = "localhost/encoder:v2"
+V3 = "localhost/encoder:v3"
 
 
 def completed(now: Lab) -> bool:
@@ -36,6 +39,27 @@ async def test_a_first_encoder_starts_leads_and_is_described() -> None:
         assert (await now.event_reasons()) == ["Starting", "OnAir"]
 
 
+async def test_a_channel_restored_without_its_status_goes_on_from_the_pod_on_air() -> None:
+    """`kubectl delete --cascade=orphan`, then created again from a backup: another uid, no status.
+
+    What runs is nobody's and goes on; the new encoder's term is above what the origin has seen.
+    """
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(V2))
+        await now.run_until(completed)
+        await now.run(3)
+        backup = now.api.channels.pop(KEY.name)
+        orphan = now.api.pods["first-2"]
+        del orphan["metadata"]["ownerReferences"]
+        now.api.apply(KEY.name, backup["spec"])
+        now.body["metadata"]["uid"] = "another"
+        await now.run_until(lambda n: n.record.phase is ChannelPhase.LIVE)
+        active = now.body["status"]["active"]
+        assert (active["pod"], active["term"]) == ("first-3", 3)
+        assert max(now.published.values(), key=lambda row: row[1]) == ("first-3", 3)
+        assert now.api.pods["first-2"] is orphan, "what is nobody's is not deleted"
+
+
 async def test_a_channel_at_rest_costs_one_read_and_no_write() -> None:
     async with live_channel() as now:
         await now.run(1)
@@ -54,13 +78,16 @@ async def test_an_update_completes_and_only_then_the_incumbent_goes() -> None:
         assert done["event"]["timestamp"].startswith("1970-01-12T")
         assert set(done["confirmations"]) == {"incumbent", "successor", "origin"}
         assert (done["framesLost"], done["framesRepeated"]) == (0, 0)
+        assert (done["from"]["imageId"], done["to"]["imageId"]) == (image_id(V1), image_id(V2))
         assert now.published[done["event"]["segment"]][0] == "first-2"
         assert now.published[done["event"]["segment"] - 1][0] == "first-1"
         await now.run(2)
         assert list(now.api.pods) == ["first-2"]
         stored = now.api.writes.index("delete first-1")
         assert now.api.writes[stored - 1] == "status", "recorded before the pod is deleted"
-        assert now.body["status"]["active"]["pod"] == "first-2"
+        active, last = now.body["status"]["active"], now.body["status"]["history"][-1]
+        assert (active["pod"], active["imageId"]) == ("first-2", image_id(V2))
+        assert last["from"]["imageId"] == image_id(V1), "its pod is gone"
         assert await now.look() is None
 
 
@@ -76,6 +103,15 @@ async def test_an_update_costs_twelve_writes_at_most() -> None:
         writes = [what for what in now.scythe.log if what in ("status", "create", "delete")]
         events = (await now.event_reasons())[before:]
         assert len(writes) + len(events) <= 12, (writes, events)
+
+
+async def test_one_look_writes_the_status_at_most_once() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(V2))
+        while not completed(now):
+            before = now.api.writes.count("status")
+            await now.step()
+            assert now.api.writes.count("status") - before <= 1
 
 
 async def test_conditions_tell_an_update_from_outside() -> None:
@@ -226,6 +262,92 @@ async def test_a_lost_encoder_is_replaced_under_a_new_term_on_the_same_anchor() 
         now.published = {k: v for k, v in now.published.items() if v[0] == "first-2"}
 
 
+async def test_an_evicted_encoder_is_replaced() -> None:
+    async with live_channel() as now:
+        await now.evict("first-1")
+        await now.run_until(lambda n: n.record.phase is ChannelPhase.LIVE and n.record.term == 2)
+        assert "EncoderLost" in await now.event_reasons()
+        await now.run(3)
+        assert list(now.api.pods) == ["first-2"], "what was evicted is cleared away"
+        now.published = {k: v for k, v in now.published.items() if v[0] == "first-2"}
+
+
+async def test_without_a_spare_a_lost_node_is_waited_for_and_then_replaced() -> None:
+    """It may be back at any moment; Kubernetes gives it up, by default after five minutes."""
+    async with live_channel() as now:
+        await now.lose_node("first-1")
+        await now.run(10)
+        assert (now.record.phase, now.record.term) == (ChannelPhase.DEGRADED, 1)
+        degraded = now.condition("Degraded")
+        assert degraded is not None
+        assert degraded["status"] == "True"
+        await now.evict_from_lost_node("first-1")
+        await now.run_until(lambda n: n.record.phase is ChannelPhase.LIVE and n.record.term == 2)
+        await now.run(3)
+        assert list(now.api.pods) == ["first-1", "first-2"], "no kubelet confirms its end"
+        assert await now.look() is None
+        now.published = {k: v for k, v in now.published.items() if v[0] == "first-2"}
+
+
+async def test_a_successor_that_no_node_has_room_for_is_given_up() -> None:
+    async with live_channel() as now:
+        before = now.record.active
+        now.unschedulable.add(V2)
+        now.api.apply(KEY.name, spec(V2))
+        await now.run_until(lambda n: n.condition("UpdateBlocked") is not None)
+        blocked = now.condition("UpdateBlocked")
+        assert blocked is not None
+        assert (blocked["reason"], "Insufficient cpu" in blocked["message"]) == (
+            "Unschedulable",
+            True,
+        )
+        await now.run_until(lambda n: n.condition("Stalled") is not None)
+        done = now.body["status"]["handover"]
+        assert (done["phase"], done["reason"]) == ("Aborted", "StartDeadline")
+        assert "Insufficient cpu" in done["message"]
+        assert now.record.active == before
+        await now.run(2)
+        assert list(now.api.pods) == ["first-1"]
+
+
+async def test_a_second_change_in_the_hold_waits_until_the_first_is_completed() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(V2))
+        await now.run_until(
+            lambda n: (
+                n.record.handover is not None and n.record.handover.phase is HandoverPhase.HOLDING
+            )
+        )
+        now.api.apply(KEY.name, spec(V3))
+        await now.run_until(
+            lambda n: n.record.active is not None and n.record.active.image == V3 and completed(n)
+        )
+        history = now.body["status"]["history"]
+        assert [(done["phase"], done["to"]["image"]) for done in history] == [
+            ("Completed", V2),
+            ("Completed", V3),
+        ]
+
+
+async def test_a_second_change_before_an_agreement_supersedes_the_first() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(V2))
+        await now.run_until(
+            lambda n: (
+                n.record.handover is not None and n.record.handover.phase is HandoverPhase.STARTING
+            )
+        )
+        now.api.apply(KEY.name, spec(V3))
+        await now.run_until(
+            lambda n: n.record.active is not None and n.record.active.image == V3 and completed(n)
+        )
+        history = now.body["status"]["history"]
+        assert [(done["phase"], done.get("reason")) for done in history] == [
+            ("Aborted", "Superseded"),
+            ("Completed", None),
+        ]
+
+
 async def test_a_spec_that_can_not_be_read_leaves_the_encoders_alone() -> None:
     async with live_channel() as now:
         broken = spec(profiles=[])
@@ -351,6 +473,47 @@ async def test_who_is_to_be_evicted_is_left_to_it() -> None:
         await now.run(5)
         assert now.api.budgets == {}
         assert now.record.handover is None
+
+
+async def test_whose_eviction_is_asked_for_hands_over_wherever_it_is() -> None:
+    async with live_channel() as now:
+        refused = await now.ask_to_evict("first-1", userInfo={"username": "descheduler"})
+        assert (refused["allowed"], refused["status"]["code"]) == (False, 429)
+        assert "live/first" in refused["status"]["message"]
+        now.restart()  # the mark is on the pod
+        await now.run_until(completed)
+        done = now.body["status"]["handover"]
+        assert (done["from"]["image"], done["framesLost"]) == (done["to"]["image"], 0)
+        await now.run(2)
+        assert list(now.api.pods) == ["first-2"]
+        assert (await now.ask_to_evict("first-1"))["allowed"], "it is gone: the API server says so"
+        assert await now.look() is None
+        notes = [e["note"] for e in now.api.events if e["reason"] == "EvictionRequested"]
+        assert notes == ["descheduler asked to evict first-1: Moves"]
+
+
+async def test_a_wish_to_evict_lapses() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(paused=True))
+        await now.look()
+        assert "paused" in (await now.ask_to_evict("first-1"))["status"]["message"]
+        now.now_us += LAPSES_S * SECOND_US
+        now.api.apply(KEY.name, spec(paused=False))
+        assert await now.look() is None
+        assert now.record.handover is None
+        await now.ask_to_evict("first-1")
+        await now.look()
+        assert now.record.handover is not None
+
+
+async def test_a_spare_that_is_to_be_evicted_is_replaced() -> None:
+    async with live_channel() as now:
+        now.api.apply(KEY.name, spec(redundancy="HotSpare"))
+        await now.run(3)
+        assert sorted(now.api.pods) == ["first-1", "first-2"]
+        assert not (await now.ask_to_evict("first-2"))["allowed"]
+        await now.run(3)
+        assert sorted(now.api.pods) == ["first-1", "first-3"]
 
 
 async def test_a_template_makes_another_pod_hitlessly() -> None:

@@ -230,6 +230,16 @@ async def test_a_declared_discontinuity(studio: Studio, clock: VirtualClock) -> 
     assert report.renditions[0].frames_decoded == SEGMENTS * FRAMES
 
 
+async def test_a_declared_discontinuity_that_is_expected(
+    studio: Studio, clock: VirtualClock
+) -> None:
+    origin = studio.origin()
+    origin.video["small"].change(BAD, discontinuity=True)
+    report = await play(origin, clock, allow_discontinuity=True)
+    assert report.fault_counts == {}
+    assert report.renditions[0].playlist.discontinuities == 1
+
+
 async def test_a_stream_that_ends(studio: Studio, clock: VirtualClock) -> None:
     origin = studio.origin()
     for feed in origin.tracks.values():

@@ -15,6 +15,9 @@ from tests.unit.cli.documents import (
     under_way,
     updating,
 )
+from tests.unit.cli.documents import (
+    body as document,
+)
 
 from hitless_cli.cluster.advice import next_steps
 from hitless_cli.cluster.documents import channel_document, handover_document, status_document
@@ -138,6 +141,21 @@ def test_a_waiting_container_says_why() -> None:
     assert "Not known\n  Events: forbidden" in text
 
 
+def test_the_image_that_runs_is_told_by_its_digest() -> None:
+    image_id = "example.org/encoder@sha256:0123456789abcdef0123"
+    body = document(at_rest())
+    for encoder in (body["status"]["active"], body["status"]["history"][0]["to"]):
+        encoder["imageId"] = image_id
+    read = channel_of(body)
+    lines = status_lines(read, pods=(), events=(), next_steps=(), unknown=(), now_us=NOW_US)
+    assert f"Digest   {image_id}" in lines
+    (on_air,) = (line.split() for line in lines if line.startswith("  on air"))
+    assert on_air[4] == "0123456789ab"
+    assert history_lines(read, NOW_US)[1].split()[4] == "0123456789ab"
+    assert row(read, NOW_US, namespaces=False, wide=True)[-1] == image_id
+    assert channel_document(read)["active"]["imageId"] == image_id
+
+
 # --- the timeline ---
 
 
@@ -179,7 +197,7 @@ def test_events_fill_in_what_the_status_does_not_keep() -> None:
 def test_history_newest_first() -> None:
     history = tuple(ended(HandoverPhase.COMPLETED, lost=n, term=n) for n in (3, 4))
     lines = history_lines(channel(at_rest(history=history)), NOW_US)
-    assert [line.split()[4] for line in lines[1:]] == ["4", "3"]
+    assert [line.split()[5] for line in lines[1:]] == ["4", "3"]
     assert history_lines(channel(ChannelRecord()), NOW_US) == [
         "live/first: no update has ended yet"
     ]

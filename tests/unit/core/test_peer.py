@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,12 +41,13 @@ from hitless_handover.peer_model import (
     SendArm,
     SendPropose,
     Stamped,
+    Step,
     Synchronise,
     Take,
     Tick,
 )
 from hitless_handover.peer_rules import earliest_segment, leading_term
-from hitless_handover.timeline import Timeline
+from hitless_handover.timeline import Anchor, Timeline
 
 NOW = 1_000_000
 DEADLINE = NOW + 60_000_000
@@ -191,6 +193,42 @@ def test_what_is_not_good_enough_ends_the_handover(
     assert result.peer.side is not None
     assert (result.peer.side.phase, result.peer.side.reason) == (PeerPhase.ABORTED, reason)
     assert leading_term(result.peer) == 1
+
+
+OTHER_ANCHOR = Anchor(source_ticks=1, source_timescale=90_000, wrap_ticks=0, frame=1, wall_us=0)
+
+
+def with_other_tracks(other: SyncInfo) -> Step:
+    """The answer to Synchronise in a handover that may be a declared discontinuity."""
+    criteria = replace(CRITERIA, allow_discontinuity=True)
+    announced = machine.step(incumbent(), announce(criteria=criteria), NOW).peer
+    return machine.step(announced, replace(SYNC, other=other), NOW)
+
+
+def test_other_tracks_are_welcome_where_a_discontinuity_is_allowed() -> None:
+    other = replace(sync("g"), timeline=replace(TIMELINE, gop_frames=20), init_digests=())
+    result = with_other_tracks(other)
+    assert result.reply == Reply(accepted=True)
+    assert result.peer.side is not None
+    assert result.peer.side.phase is PeerPhase.SYNCHRONISED
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"timeline": replace(TIMELINE, rate_num=25)}, "timeline.rate_num"),
+        (
+            {"timeline": replace(TIMELINE, segment_frames=30, gop_frames=30)},
+            "timeline.segment_frames",
+        ),
+        ({"anchor": OTHER_ANCHOR}, "anchor"),
+    ],
+)
+def test_no_discontinuity_gives_frames_other_numbers(change: dict[str, Any], field: str) -> None:
+    result = with_other_tracks(replace(sync("g"), **change))
+    assert result.reply is not None
+    assert result.reply.reason is Refusal.MISMATCH
+    assert result.reply.message.startswith(field)
 
 
 @pytest.mark.parametrize("frame", [0, EARLIEST - 60, EARLIEST - 1, EARLIEST + 1])

@@ -13,6 +13,7 @@ from hitless_handover.supervisor_model import (
     HANDOVER_FINAL,
     ChannelPhase,
     ChannelRecord,
+    Desired,
     EncoderState,
     HandoverPhase,
 )
@@ -180,6 +181,40 @@ def test_a_mismatch_is_refused_with_the_field(world: World) -> None:
     assert done.message.startswith("fingerprint: incumbent has same, successor has other")
 
 
+def test_a_mismatch_is_tried_again_once_a_discontinuity_is_allowed(world: World) -> None:
+    world.want = desired("v2", 2)
+    world.next_fingerprint = "other"
+    world.run(40)
+    assert world.record.refused_digest == world.want.digest
+    world.want = allowing(desired("v2", 3))
+    world.run(40)
+    done = world.record.handover
+    assert done is not None
+    assert (done.phase, done.term) == (HandoverPhase.COMPLETED, 3)
+    assert world.record.refused_digest == ""
+
+
+def test_what_no_discontinuity_excuses_is_tried_once_an_edit(world: World) -> None:
+    world.next_anchor = Anchor(
+        source_ticks=1, source_timescale=90_000, wrap_ticks=0, frame=1, wall_us=0
+    )
+    world.want = allowing(desired("v2", 2))
+    world.run(80)
+    done = world.record.handover
+    assert done is not None
+    assert (done.reason, done.term) == ("Mismatch", 2)
+    world.want = allowing(desired("v2", 3))
+    world.run(80)
+    done = world.record.handover
+    assert done is not None
+    assert (done.reason, done.term) == ("Mismatch", 3)
+
+
+def allowing(wanted: Desired) -> Desired:
+    criteria = replace(wanted.policy.criteria, allow_discontinuity=True)
+    return replace(wanted, policy=replace(wanted.policy, criteria=criteria))
+
+
 def test_bad_segments_are_refused(world: World) -> None:
     world.want = desired("v2", 2)
     world.next_samples_ok = False
@@ -311,6 +346,13 @@ def test_the_first_encoder_is_created_once_its_term_is_recorded() -> None:
         active=world.record.active,
     )
     assert world.states["ch-1"].state is EncoderState.RUNNING
+
+
+def test_a_lost_record_does_not_begin_below_what_has_been_on_air() -> None:
+    world = World(want=desired("v1", 1))
+    world.published = {7: ("ch-4", 4)}
+    world.look()
+    assert (world.record.term, world.record.active and world.record.active.name) == (5, "ch-5")
 
 
 def test_every_phase_but_the_final_ones_leads_somewhere() -> None:

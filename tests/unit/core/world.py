@@ -102,6 +102,7 @@ class Encoder:
 
     peer: Peer
     fingerprint: str = "same"
+    anchor: Anchor | None = None
     samples_ok: bool = True
     delivers: bool = True
     incumbent: str = ""
@@ -110,7 +111,7 @@ class Encoder:
         return SyncInfo(
             timeline=TIMELINE,
             fingerprint=self.fingerprint,
-            anchor=None,
+            anchor=self.anchor,
             init_digests=(("audio", "a"), ("v", "b")),
             current_frame=TIMELINE.frame_at(now_us),
             head_segment=self.peer.head or 0,
@@ -133,6 +134,7 @@ class World:
     unreachable: set[str] = field(default_factory=set)  # for the operator
     unstartable: set[str] = field(default_factory=set)
     next_fingerprint: str = "same"
+    next_anchor: Anchor | None = None
     next_samples_ok: bool = True
     arm_is_lost: bool = False
     lose_actions: bool = False
@@ -268,6 +270,7 @@ class World:
                     else NEVER_LED,
                 ),
                 fingerprint=self.next_fingerprint,
+                anchor=self.next_anchor,
                 samples_ok=self.next_samples_ok,
             )
 

@@ -75,7 +75,7 @@ def test_list_map_keys_are_required_or_defaulted(plural: str) -> None:
             assert key in item.get("required", []) or "default" in item["properties"][key], path
 
 
-@pytest.mark.parametrize(("plural", "count"), [("encoderdeployments", 13), ("encoderupdates", 8)])
+@pytest.mark.parametrize(("plural", "count"), [("encoderdeployments", 14), ("encoderupdates", 8)])
 def test_every_rule_says_what_to_do(plural: str, count: int) -> None:
     rules = [r for _, n in nodes(root(plural)) for r in n.get("x-kubernetes-validations", [])]
     assert len(rules) == count
@@ -123,7 +123,16 @@ def test_names_and_columns() -> None:
     names = crd.document()["spec"]["names"]
     assert (names["shortNames"], names["categories"]) == (["encd"], ["hitless"])
     columns = {c["name"]: c["jsonPath"] for c in version()["additionalPrinterColumns"]}
-    assert list(columns) == ["Phase", "On Air", "Handover", "Frame", "Term", "Pod", "Age"]
+    assert list(columns) == [
+        "Phase",
+        "On Air",
+        "Handover",
+        "Frame",
+        "Term",
+        "Pod",
+        "Image ID",
+        "Age",
+    ]
     known = {path for path, _ in nodes(root())} | {".metadata.creationTimestamp"}
     assert set(columns.values()) <= known
 

@@ -139,6 +139,24 @@ def test_a_pod_that_goes_is_not_ready_whatever_it_says() -> None:
     assert (view.state, view.ready) == (EncoderState.TERMINATING, False)
 
 
+@pytest.mark.parametrize(
+    ("said", "image_id"),
+    [
+        ("docker.io/hitless/encoder@sha256:4f", "docker.io/hitless/encoder@sha256:4f"),
+        ("docker-pullable://hitless/encoder@sha256:4f", "hitless/encoder@sha256:4f"),
+        ("docker://sha256:4f", "sha256:4f"),
+        ("sha256:4f", "sha256:4f"),
+        ("", ""),
+    ],
+)
+def test_the_image_that_runs_in_the_notations_of_container_runtimes(
+    said: str, image_id: str
+) -> None:
+    given = status("Running", container(RUNNING, imageID=said))
+    assert encoder_view(pod(given)).image_id == image_id
+    assert encoder_view(pod({"phase": "Pending"})).image_id == ""
+
+
 def test_addresses() -> None:
     assert encoder_view(pod({"phase": "Pending"})).address == ""
     assert encoder_view(pod({"podIP": "fd00::7"})).address == "[fd00::7]:7400"

@@ -22,9 +22,17 @@ def write(
     record: ChannelRecord,
     previous: dict[str, Any] | None = None,
     timeline: Timeline | None = TIMELINE,
+    running: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     before = EncoderDeploymentStatus.model_validate(previous or {})
-    status = status_of(record, previous=before, timeline=timeline, endpoints=None, conditions=())
+    status = status_of(
+        record,
+        previous=before,
+        timeline=timeline,
+        endpoints=None,
+        conditions=(),
+        running=running,
+    )
     return as_document(status)
 
 
@@ -100,6 +108,37 @@ def test_an_event_keeps_its_notation_when_the_timeline_changes() -> None:
     after = write(read(before), before, timeline=NTSC)
     assert after["handover"]["event"] == before["handover"]["event"]
     assert write(read(before), before, timeline=None)["history"] == before["history"]
+
+
+def test_the_images_that_run_are_kept_when_their_pods_are_gone() -> None:
+    under_way = replace(samples.update(HandoverPhase.ARMED, 12), finished_us=None)
+    going = samples.record(active=samples.encoder(11), spare=None, handover=under_way)
+    before = write(going, running={"first-11": "sha256:aa", "first-12": "sha256:bb"})
+    assert before["active"]["imageId"] == "sha256:aa"
+    assert before["handover"]["to"]["imageId"] == "sha256:bb"
+    assert "imageId" not in before["history"][0]["to"]
+
+    ended = samples.update(HandoverPhase.COMPLETED, 12)
+    over = samples.record(active=samples.encoder(12), spare=None, handover=ended, history=(ended,))
+    after = write(over, before)
+    assert after["active"]["imageId"] == "sha256:bb"
+    for done in (after["handover"], after["history"][0]):
+        assert (done["from"]["imageId"], done["to"]["imageId"]) == ("sha256:aa", "sha256:bb")
+    assert write(over, after) == after
+    assert read(after) == over
+
+
+def test_an_ended_update_keeps_the_image_it_was_done_with() -> None:
+    """The pod's container restarts, and the tag means another image by then."""
+    ended = samples.update(HandoverPhase.COMPLETED, 12)
+    over = samples.record(active=samples.encoder(12), handover=ended, history=(ended,))
+    under_way = replace(ended, phase=HandoverPhase.HOLDING, finished_us=None)
+    holding = replace(over, handover=under_way, history=())
+    before = write(over, write(holding, running={"first-12": "sha256:bb"}))
+    after = write(over, before, running={"first-12": "sha256:cc"})
+    assert after["active"]["imageId"] == "sha256:cc"
+    assert after["handover"]["to"]["imageId"] == "sha256:bb"
+    assert after["history"][0]["to"]["imageId"] == "sha256:bb"
 
 
 def test_fields_of_a_newer_operator_are_read_over() -> None:

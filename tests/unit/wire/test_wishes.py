@@ -26,7 +26,7 @@ from hitless_wire.codec import (
     take_from_wire,
 )
 from hitless_wire.desired import desired_of
-from hitless_wire.resources import EncoderDeploymentSpec, encoder_config
+from hitless_wire.resources import EncoderDeploymentSpec, encoder_config, spec_digest
 
 SEGMENT = 60  # frames: two seconds at 30 a second
 
@@ -94,6 +94,13 @@ def test_a_timecode_is_left_to_the_supervisor_who_knows_when_the_update_began() 
         ({"handover": {"event": {"atTimecode": "10:00:00:30"}}}, "does not exist at 30/1 fps"),
         ({"handover": {"event": {"atTimestamp": "2026-01-01T00:00:00"}}}, "timezone"),
         ({"handover": {"mode": "Cease"}, "redundancy": "HotSpare"}, "SilentStandby"),
+        (
+            {
+                "handover": {"allowDiscontinuity": True},
+                "timeline": {"frameRate": "30", "partFrames": 15},
+            },
+            "drop handover.allowDiscontinuity or timeline.partFrames",
+        ),
     ],
 )
 def test_what_can_not_be_had_is_refused_with_what_to_do(change: dict[str, Any], says: str) -> None:
@@ -141,6 +148,14 @@ def test_an_encoder_of_an_older_version_is_told_nothing_that_it_does_not_know() 
     assert "silentStandby" not in config()
     assert "silentStandby" not in config(handover={"mode": "Cease"})
     assert config(handover={"mode": "SilentStandby"})["silentStandby"] is True
+    assert "allowDiscontinuity" not in config()
+    assert config(handover={"allowDiscontinuity": True})["allowDiscontinuity"] is True
+
+
+def test_to_allow_a_discontinuity_is_no_update_by_itself() -> None:
+    allowed = spec(handover={"allowDiscontinuity": True})
+    assert spec_digest(allowed) == spec_digest(spec())
+    assert desired_of(allowed, generation=1, has_origin=True).policy.criteria.allow_discontinuity
 
 
 def test_criteria_survive_the_wire() -> None:
@@ -154,6 +169,7 @@ def test_criteria_survive_the_wire() -> None:
         rounds_max=6,
         attempts_max=7,
         call_s=8,
+        allow_discontinuity=True,
     )
     assert criteria_from_wire(criteria_to_wire(sent)) == sent
 
@@ -162,6 +178,7 @@ def test_what_version_1_does_not_say_has_its_default() -> None:
     read = criteria_from_wire(pb.Criteria(lead_segments=1, verify_segments=2, psnr_min_db=3))
     assert read.mode is HandoverMode.PRIORITY
     assert (read.rounds_max, read.attempts_max, read.call_s) == (ROUNDS_MAX, ATTEMPTS_MAX, CALL_S)
+    assert not read.allow_discontinuity
     assert take_from_wire(pb.TakeRequest(term=3)) == Take(term=3)
     assert abort_from_wire(pb.AbortRequest(handover_id="h")) == Abort(handover_id="h", reason="")
 
