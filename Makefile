@@ -4,13 +4,14 @@
 #   NODES            how many nodes the cluster has
 #   BASE             the image ours stand on, e.g. python:3.11-slim-bookworm
 #   KIND_NODE_IMAGE  the node image for kind
+#   CHANNELS         how many channels `make bench-operator` has, one run each ("100 1000 5000")
 #   SEEDS            how many worlds `make sim` runs; SEED=7 runs that one
 #   HITLESS_CACHE    where tools and images are kept (~/.cache/hitless)
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup check test unit sim sim-mutants component e2e demo images cluster-up \
-	cluster-down generate lock clean distclean
+	cluster-down bench bench-operator generate lock clean distclean
 
 PYTHON3 := .venv/bin/python
 CLUSTER_PY := $(PYTHON3) hack/cluster/cluster.py
@@ -52,7 +53,7 @@ sim-mutants: setup ## planted bugs, each of which the simulator must find
 	$(PYTHON3) -m hitless_sim mutants
 
 component: setup ## each process for real, with its neighbours played by the test
-	$(PYTHON3) tests/control_plane.py --tools
+	$(PYTHON3) hack/control_plane.py --tools
 	.venv/bin/pytest -n 2 --dist loadfile tests/component
 
 e2e: setup ## the end-to-end tests, on a cluster of their own
@@ -63,6 +64,11 @@ e2e: setup ## the end-to-end tests, on a cluster of their own
 
 demo: setup ## a cluster, a live channel, an image update, and the proof that no frame was lost
 	$(PYTHON3) hack/demo.py $(if $(CLUSTER),--kind $(CLUSTER)) $(if $(NODES),--nodes $(NODES))
+
+bench: bench-operator ## all benchmarks
+
+bench-operator: setup ## how the operator's cost grows with the channels (ARGS="--help" says more)
+	$(PYTHON3) -m hack.bench_operator $(ARGS)
 
 images: setup ## the container images, as archives; prints where they are
 	$(PYTHON3) hack/images/build.py build

@@ -37,7 +37,6 @@ from hitless_handover.supervisor_model import (
     HandoverRecord,
     Notice,
     Problem,
-    ReleaseHandover,
 )
 from hitless_handover.supervisor_update import (
     complaint_of,
@@ -46,6 +45,7 @@ from hitless_handover.supervisor_update import (
     has_spare,
     is_gone,
     is_on_air,
+    releases,
 )
 from hitless_handover.timeline import MICROSECONDS
 
@@ -54,9 +54,11 @@ SETTLE_POLL_US = 2_000_000  # while the platform is at work
 MOVE_AGAIN_S_MAX = 3600
 
 
-def asks(record: ChannelRecord) -> frozenset[str]:
+def asks(desired: Desired, record: ChannelRecord) -> frozenset[str]:
     """Names of the encoders whose report the next `supervise` needs. Empty at rest."""
     names = set()
+    if record.active is not None and _wants_update(desired, record):
+        names.add(record.active.name)
     if record.handover is not None and record.handover.live:
         names |= {record.handover.incumbent.name, record.handover.successor.name}
     if record.active is not None and record.phase is not ChannelPhase.LIVE:
@@ -435,7 +437,4 @@ def _clear_away(record: ChannelRecord, view: ChannelView) -> tuple[Action, ...]:
 def _release_before(last: HandoverRecord | None, name: str) -> tuple[Action, ...]:
     if last is None or last.phase is not HandoverPhase.COMPLETED or name != last.incumbent.name:
         return ()
-    return tuple(
-        ReleaseHandover(name=n, handover_id=last.handover_id)
-        for n in (last.successor.name, last.incumbent.name)
-    )
+    return releases(last)

@@ -11,13 +11,15 @@ from dataclasses import replace
 from hitless_handover.messages import Confirmation, OriginReport, PeerPhase
 from hitless_handover.supervisor_abort import abort, forgotten, overdue, superseded
 from hitless_handover.supervisor_model import (
+    Action,
     BindIncumbent,
     ChannelPhase,
     ChannelRecord,
     ChannelView,
     Decision,
+    DeleteEncoder,
     Desired,
-    EncoderView,
+    EncoderState,
     HandoverPhase,
     HandoverRecord,
     Notice,
@@ -25,6 +27,7 @@ from hitless_handover.supervisor_model import (
 from hitless_handover.supervisor_update import (
     decided,
     finished,
+    releases,
     report_of,
     selected_since,
     to,
@@ -172,7 +175,7 @@ def holding(
         return overdue(
             record, update, wait_s, now_us, reason="HoldDeadline", message=message
         ) or Decision(record=record)
-    return _complete(record, update, seen, now_us)
+    return _complete(desired, record, update, view, now_us)
 
 
 def _passed(origin: OriginReport, update: HandoverRecord) -> bool:
@@ -189,12 +192,22 @@ def _newest_segment(update: HandoverRecord, view: ChannelView) -> int | None:
 
 
 def _complete(
-    record: ChannelRecord, update: HandoverRecord, seen: EncoderView, now_us: int
+    desired: Desired,
+    record: ChannelRecord,
+    update: HandoverRecord,
+    view: ChannelView,
+    now_us: int,
 ) -> Decision:
+    """The incumbent goes as soon as this is stored, unless a new spare has to come first."""
+    seen, old = view.encoder(update.successor.name), view.encoder(update.incumbent.name)
     done = to(update, HandoverPhase.COMPLETED, now_us)
     active = replace(update.successor, since_us=now_us, process=seen.process)
     completed = replace(
         finished(record, done), active=active, phase=ChannelPhase.LIVE, problem=None
     )
     message = f"Handed over to {active.name} at frame {update.frame}; {update.incumbent.name} goes"
-    return decided(completed, Notice(reason="HandoverCompleted", message=message))
+    goes = old.state in (EncoderState.PENDING, EncoderState.RUNNING) and not desired.hot_spare
+    actions: tuple[Action, ...] = ()
+    if goes:
+        actions = (*releases(done), DeleteEncoder(name=old.name, uid=old.uid))
+    return decided(completed, Notice(reason="HandoverCompleted", message=message), *actions)

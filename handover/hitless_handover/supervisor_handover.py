@@ -50,6 +50,7 @@ from hitless_handover.supervisor_update import (
 from hitless_handover.timeline import MICROSECONDS
 
 POLL_US = 500_000
+GLANCE_US = 2_000_000  # while nothing is expected
 MODES_PROTOCOL = 2  # from here on an encoder knows modes other than Priority, and "not after"
 
 
@@ -61,11 +62,15 @@ def encoder_for(desired: Desired, channel: str, term: int) -> EncoderRecord:
 
 
 def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: int) -> Decision:
-    """Allot a term and record the update; the successor is created at the next look.
+    """Allot a term, record the update and create the successor.
 
-    It may be of the version on air: then the encoder is moved.
+    Not before the incumbent has said where source and timeline meet: without its word the next look
+    creates it. It may be of the version on air: then the encoder is moved.
     """
-    assert record.active is not None
+    active = record.active
+    assert active is not None
+    incumbent = view.encoder(active.name)
+    record = _with_anchor(record, incumbent)
     term = record.term + 1
     successor = encoder_for(desired, view.channel, term)
     begun = HandoverRecord(
@@ -73,19 +78,22 @@ def start(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: in
         phase=HandoverPhase.STARTING,
         generation=desired.generation,
         term=term,
-        incumbent=record.active,
+        incumbent=active,
         successor=successor,
         started_us=now_us,
         phase_since_us=now_us,
     )
-    if successor.digest == record.active.digest:
-        message = f"{record.active.name} can't stay where it is: starting {successor.name}"
+    if successor.digest == active.digest:
+        message = f"{active.name} can't stay where it is: starting {successor.name}"
     else:
-        message = f"Update {record.active.image} to {desired.image}: starting {successor.name}"
+        message = f"Update {active.image} to {desired.image}: starting {successor.name}"
     return Decision(
         record=replace(
             record, term=term, handover=begun, phase=ChannelPhase.UPDATING, problem=None
         ),
+        actions=()
+        if incumbent.report is None
+        else (CreateEncoder(encoder=successor, anchor=record.anchor),),
         notices=(Notice(reason="HandoverStarted", message=message),),
         wake_at_us=now_us + POLL_US,
     )
@@ -96,18 +104,48 @@ def advance(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
     update = record.handover
     assert update is not None
     seen = view.encoder(update.successor.name)
+    unnamed = record
     if seen.uid and not update.successor.uid:
         known = replace(update.successor, uid=seen.uid)
         update = replace(update, successor=known)
         record = replace(record, handover=update)
+    named = record
     record = _with_anchor(record, view.encoder(update.incumbent.name))
     decision = (
         _lost_encoders(record, update, view, now_us)
         or _called_off_by_user(desired, record, update, now_us)
         or _in_phase(desired, record, update, view, now_us)
     )
-    live = decision.record.handover is not None and decision.record.handover.live
-    return replace(decision, wake_at_us=now_us + POLL_US if live else now_us)
+    if decision.record == named and update.phase is HandoverPhase.STARTING:
+        # Its uid alone is not worth a write: it is stored with the first thing that happens.
+        decision = replace(decision, record=unnamed)
+    after = decision.record.handover
+    live = after is not None and after.live
+    due_us = _news_us(desired, after, view, now_us) if after is not None else now_us
+    return replace(decision, wake_at_us=max(now_us + POLL_US, due_us) if live else now_us)
+
+
+def _news_us(desired: Desired, update: HandoverRecord, view: ChannelView, now_us: int) -> int:
+    """When there can be news at the earliest; before that a glance now and then is enough.
+
+    What comes unforeseen is either told by the platform, or has been answered by encoders and
+    origin among themselves.
+    """
+    line, glance_us = desired.timeline, now_us + GLANCE_US
+    match update.phase:
+        case HandoverPhase.STARTING:
+            running = view.encoder(update.successor.name).state is EncoderState.RUNNING
+            return now_us if running else glance_us
+        case HandoverPhase.NEGOTIATING:
+            verified_us = desired.policy.criteria.verify_segments * line.segment_us
+            return min(glance_us, update.phase_since_us + verified_us)
+        case HandoverPhase.ARMED if update.segment is not None:
+            return min(glance_us, line.wall_us(line.first_frame(update.segment + 1)))
+        case HandoverPhase.HOLDING if update.segment is not None:
+            held = update.segment + desired.policy.hold_segments
+            return min(glance_us, line.wall_us(line.first_frame(held + 1)))
+        case _:
+            return now_us
 
 
 def _called_off_by_user(
@@ -219,11 +257,8 @@ def _starting(
     if (unable := _unable(desired, update, view)) is not None:
         return abort(record, update, "ProtocolVersion", unable, now_us)
     moved = replace(to(update, HandoverPhase.NEGOTIATING, now_us), begun_us=now_us)
-    message = f"{seen.name} delivers; it announces itself to {update.incumbent.name}"
-    return decided(
-        replace(record, handover=moved, problem=None),
-        Notice(reason="Negotiating", message=message),
-        _begin(desired, moved),
+    return Decision(
+        record=replace(record, handover=moved, problem=None), actions=(_begin(desired, moved),)
     )
 
 

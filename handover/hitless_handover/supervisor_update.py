@@ -26,6 +26,7 @@ from hitless_handover.supervisor_model import (
     HandoverRecord,
     Notice,
     Problem,
+    ReleaseHandover,
 )
 
 # From which phase an update may go where. docs/protocol.md tells it in words.
@@ -165,3 +166,11 @@ def finished(record: ChannelRecord, done: HandoverRecord) -> ChannelRecord:
 def decided(record: ChannelRecord, notice: Notice, *actions: Action) -> Decision:
     """A transition with the notice that tells of it."""
     return Decision(record=record, actions=actions, notices=(notice,))
+
+
+def releases(done: HandoverRecord) -> tuple[ReleaseHandover, ...]:
+    """What both encoders of a completed update are told before the incumbent goes."""
+    return tuple(
+        ReleaseHandover(name=name, handover_id=done.handover_id)
+        for name in (done.successor.name, done.incumbent.name)
+    )

@@ -112,8 +112,11 @@ class Applier:
         """
         if not self._guards:
             return
+        wanted = spec.eviction_strategy is EvictionStrategy.HANDOVER
         try:
-            if spec.eviction_strategy is EvictionStrategy.HANDOVER:
+            if wanted is (await self._kube.budget(channel.key) is not None):
+                return
+            if wanted:
                 await self._kube.create_budget(eviction_guard(channel))
             else:
                 await self._kube.delete_budget(channel.key)

@@ -16,7 +16,7 @@ from hitless_operator.channel import Document
 from hitless_operator.kube import Kube, KubeError
 from hitless_operator.manifests import Subject, event
 
-PENDING_MAX = 256
+PENDING_MAX = 4096  # two a channel when thousands start at once; each is a kilobyte
 DRAIN_S = 2.0
 
 _log = logging.getLogger(__name__)

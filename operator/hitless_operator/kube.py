@@ -186,6 +186,13 @@ class Kube:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         await self._call("DELETE", f"{_pods_path(namespace)}/{name}", body=body)
 
+    async def budget(self, key: Key) -> Document | None:
+        """The channel's PodDisruptionBudget; None when there is none."""
+        try:
+            return await self._call("GET", f"{_budgets_path(key.namespace)}/{key.name}")
+        except NotFound:
+            return None
+
     async def annotate_pod(
         self, namespace: str, name: str, uid: str, annotations: dict[str, str]
     ) -> None:

@@ -17,6 +17,7 @@ from hitless_handover.supervisor import asks
 from hitless_handover.supervisor_model import (
     ChannelRecord,
     ChannelView,
+    Desired,
     EncoderState,
     EncoderView,
 )
@@ -55,7 +56,12 @@ class Observer:
         self._nodes = nodes or Nodes()
 
     async def view(
-        self, channel: Channel, record: ChannelRecord, origin_url: str | None, now_us: int
+        self,
+        channel: Channel,
+        desired: Desired,
+        record: ChannelRecord,
+        origin_url: str | None,
+        now_us: int,
     ) -> ChannelView:
         """What there is now, now_us microseconds since 1970. Raises KubeError.
 
@@ -67,7 +73,7 @@ class Observer:
             return self._nodes.is_closing(node_of(pod)) or is_marked(pod, now_us)
 
         encoders = encoders_of(channel, record, pods, has_to_go)
-        asked = [encoders[name] for name in sorted(asks(record)) if name in encoders]
+        asked = [encoders[name] for name in sorted(asks(desired, record)) if name in encoders]
         concerns_origin = bool(asked) or record.active is None
         origin, reports = await asyncio.gather(
             self._origin(channel, origin_url if concerns_origin else None),

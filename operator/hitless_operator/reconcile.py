@@ -123,7 +123,7 @@ class Reconciler:
             has_origin=origin_url is not None,
             abort_id=channel.abort_id,
         )
-        view = await self._observer.view(channel, record, origin_url, self._now_us())
+        view = await self._observer.view(channel, desired, record, origin_url, self._now_us())
         now_us = self._now_us()
         decision = supervise(desired, record, view, now_us)
         if decision.record.handover is not None:

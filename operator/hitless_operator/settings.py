@@ -51,7 +51,7 @@ class Settings(BaseModel):
     encoder_priority_class: Annotated[
         str, Field(description="PriorityClass of encoder pods; empty: the cluster's default.")
     ] = ""
-    workers: Annotated[int, Field(ge=1, le=256, description="Channels looked at at once.")] = 16
+    workers: Annotated[int, Field(ge=1, le=256, description="Channels looked at at once.")] = 64
     call_seconds: Annotated[
         int, Field(ge=1, le=30, description="For the answer of an encoder or an origin.")
     ] = CALL_S

@@ -19,6 +19,7 @@ from hitless_operator.channel import Key
 from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.health import WatchPulse
 from hitless_operator.manifests import CHANNEL_LABEL, MANAGED_BY_LABEL, MANAGER
+from hitless_operator.no_storage import NoDiffBase, NoProgress
 from hitless_operator.nodes import Nodes
 from hitless_wire.fleet_resources import FLEET_PLURAL
 from hitless_wire.resources import GROUP, PLURAL, VERSION
@@ -40,6 +41,8 @@ def settings_of_kopf() -> kopf.OperatorSettings:
     """kopf without its own writes, with watches that notice their death."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.scanning.disabled = True  # needs no permission on CRDs and namespaces
     settings.peering.standalone = True
     settings.watching.server_timeout = WATCH_S

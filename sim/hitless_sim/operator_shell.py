@@ -214,7 +214,9 @@ class Operator(Process):
         refused = _refused_encoder(document.record)
         if refused is not None:
             encoders.setdefault(refused.name, refused)
-        names = [name for name in sorted(asks(document.record)) if name in encoders]
+        names = [
+            name for name in sorted(asks(document.desired, document.record)) if name in encoders
+        ]
         asked = [name for name in names if encoders[name].address]
         calls: list[Ask] = [
             (encoders[name].address, Encoder.on_report, None, PEER_TIMEOUT_US) for name in asked

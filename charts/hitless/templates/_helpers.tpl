@@ -175,6 +175,6 @@ capabilities:
 # Encoders are kept from eviction where somebody will hand them over instead.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [create, delete]
+  verbs: [create, delete, get]
 {{- end }}
 {{- end -}}

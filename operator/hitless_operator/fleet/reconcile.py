@@ -1,7 +1,8 @@
 """One look at one fleet update: read it and its channels, let the planner decide, store, write.
 
-Owns the order of a look and remembers nothing between looks. The fleet's work queue calls `look`
-for a key, never twice at a time.
+Owns the order of a look and remembers nothing that matters between looks: what it made of a channel
+is kept until that changes, for with a thousand channels few do from one look to the next. The
+fleet's work queue calls `look` for a key, never twice at a time.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any, Protocol
 import yaml
 from pydantic import ValidationError
 
-from hitless_handover.fleet import plan
+from hitless_handover.fleet import plan, refused
 from hitless_handover.fleet_model import (
     ChannelSeen,
     FleetDecision,
     FleetDesired,
     UpdatePhase,
+    WriteChannel,
 )
 from hitless_handover.messages import OriginReport
 from hitless_handover.supervisor_model import Notice
@@ -44,8 +46,10 @@ Document = dict[str, Any]
 CONFIG_MAP_RETRY_S = 30.0  # ConfigMaps are not watched
 AFTER_WRITES_S = 5.0  # should the watch not tell of them
 WRITES_S_MAX = 60.0  # of one look; the rest is for the next
+WRITES_AT_ONCE = 8  # channels; each is a read and a write that the API server may take long for
 ORIGIN_CALLS_MAX = 16
 ORIGIN_S_MAX = 60.0  # for all origins' answers in one look
+Known = dict[tuple[str, str], ChannelSeen | None]  # by uid and resourceVersion of the channel
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +86,7 @@ class FleetReconciler:
         self._origin = origin
         self._now_us = now_us
         self._origin_calls = asyncio.Semaphore(ORIGIN_CALLS_MAX)
+        self._known: dict[Key, tuple[Order, Known]] = {}
 
     async def look(self, key: Key) -> float | None:
         """Seconds until the next look at the latest; None = when something changes.
@@ -92,6 +97,7 @@ class FleetReconciler:
             bodies = await self._kube.updates(key.namespace)
             body = next((b for b in bodies if b["metadata"]["name"] == key.name), None)
             if body is None or is_deleted(body) or is_settled(body):
+                self._known.pop(key, None)
                 return None
             update = update_of(body)
             if update.spec is None:
@@ -144,17 +150,28 @@ class FleetReconciler:
         self._announcer.announce(stored, decision.notices, now_us)
         record = decision.record
         end_s = _loop_s() + WRITES_S_MAX
-        try:
-            for write in decision.writes:
-                if _loop_s() > end_s:
-                    break
-                key = Key(update.key.namespace, write.name)
-                record = await self._writer.write(
-                    key, order=order, desired=desired, record=record, write=write, now_us=now_us
-                )
-        finally:
-            if record != decision.record:
-                await self._writer.store(stored, with_record(status, record), fence=False)
+
+        async def written(write: WriteChannel) -> str:
+            key = Key(update.key.namespace, write.name)
+            return await self._writer.write(
+                key, order=order, desired=desired, record=record, write=write, now_us=now_us
+            )
+
+        for first in range(0, len(decision.writes), WRITES_AT_ONCE):
+            if _loop_s() > end_s:
+                break
+            batch = decision.writes[first : first + WRITES_AT_ONCE]
+            answers = await asyncio.gather(*map(written, batch), return_exceptions=True)
+            learnt = record
+            for write, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, str) and answer:
+                    learnt = refused(learnt, write.name, answer)
+            if learnt != record:
+                record = learnt
+                stored = await self._writer.store(stored, with_record(status, record), fence=False)
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
 
     # --- reading ---
 
@@ -176,13 +193,20 @@ class FleetReconciler:
         found: dict[str, ChannelSeen] = {}
         asked: list[Document] = []
         bakes = update.status.phase is UpdatePhase.BAKING
+        known_order, known = self._known.get(update.key, (None, {}))
+        if known_order != order:
+            known = {}
+        fresh: Known = {}
         async for body in self._kube.channels(update.key.namespace):
-            seen = seen_of(body, order)
+            version = (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
+            seen = known[version] if version in known else seen_of(body, order)
+            fresh[version] = seen
             if seen is None:
                 continue
             found[seen.name] = seen
             if bakes and seen.mark is not None and seen.on_target:
                 asked.append(body)
+        self._known[update.key] = (order, fresh)
         end_s = _loop_s() + ORIGIN_S_MAX
         counts = await asyncio.gather(*(self._fallbacks(body, end_s) for body in asked))
         for body, count in zip(asked, counts, strict=True):

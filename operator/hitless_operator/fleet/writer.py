@@ -13,7 +13,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from hitless_handover.fleet import may_write, refused
+from hitless_handover.fleet import may_write
 from hitless_handover.fleet_model import FleetDesired, FleetRecord, WriteChannel
 from hitless_operator.apply import Outdated
 from hitless_operator.channel import Key
@@ -65,25 +65,25 @@ class FleetWriter:
         record: FleetRecord,
         write: WriteChannel,
         now_us: int,
-    ) -> FleetRecord:
-        """Write one channel, if it is still to be; the record with what was learnt.
+    ) -> str:
+        """Write one channel, if it is still to be; why the cluster refused it, empty if it did not.
 
         key: of the channel. Raises Outdated, KubeError.
         """
         body = await self._kube.channel(key)
         seen = None if body is None else seen_of(body, order)
         if body is None or seen is None or not may_write(desired, record, seen, now_us):
-            return record  # the next look sees why
+            return ""  # the next look sees why
         document, force = applied(body, order, restore=write.restore, now_us=now_us)
         try:
             await self._kube.apply_channel(key, document, manager=FLEET_MANAGER, force=force)
         except (FieldConflict, Rejected) as error:
             _log.info("%s: not written: %s", key, error)
-            return refused(record, write.name, str(error))
+            return str(error)
         except (Conflict, NotFound) as error:
             raise Outdated(f"channel {key} changed while it was written") from error
         _log.info("%s: %s by %s", key, "restored" if write.restore else "changed", order.name)
-        return record
+        return ""
 
 
 def applied(body: Document, order: Order, *, restore: bool, now_us: int) -> tuple[Document, bool]:

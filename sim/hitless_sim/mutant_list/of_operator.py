@@ -143,8 +143,8 @@ OPERATOR: tuple[Mutant, ...] = (
     Mutant(
         "handover-not-woken",
         f"{CORE}.supervisor_handover",
-        "    return replace(decision, wake_at_us=now_us + POLL_US if live else now_us)",
-        "    return replace(decision, wake_at_us=None if live else now_us)",
+        "wake_at_us=max(now_us + POLL_US, due_us) if live else now_us)",
+        "wake_at_us=None if live else now_us)",
         "an operator that waits for nothing",
     ),
     Mutant(

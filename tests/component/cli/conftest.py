@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.control_plane import APPLY, MERGE, ROOT, ControlPlane, control_plane
+from hack.control_plane import APPLY, MERGE, ROOT, ControlPlane, control_plane
 from tests.unit.cli import documents
 from tests.unit.operator.samples import spec
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.control_plane import MERGE, ControlPlane, until
+from hack.control_plane import MERGE, ControlPlane, until
 
 NODE = "node1"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hack.control_plane import ROOT, ControlPlane, control_plane
 from tests.component.cli.conftest import GROUP, Stage
-from tests.control_plane import ROOT, ControlPlane, control_plane
 
 ANNOTATION = "hitless.video/approve"
 _numbers = itertools.count(1)

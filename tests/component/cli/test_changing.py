@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
+from hack.control_plane import MERGE
 from tests.component.cli.conftest import Running, Stage
-from tests.control_plane import MERGE
 from tests.unit.cli.documents import (
     V1,
     V2,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hack.control_plane import ControlPlane, control_plane
 from tests.component.cli.conftest import END_S_MAX, Stage
-from tests.control_plane import ControlPlane, control_plane
 from tests.unit.cli.documents import V2, at_rest, called_off, updating
 
 from hitless_cli.cluster import kube

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hack.control_plane import until
 from tests.component.cli.conftest import Stage
-from tests.control_plane import until
 from tests.unit.cli.documents import V1, V2, at_rest
 from tests.unit.operator.samples import encoder
 

@@ -1,9 +1,9 @@
 """A small API server in this process: what the operator uses of one, and no more.
 
 GET, POST, PATCH of annotations and DELETE of pods, GET and PUT status of channels (resourceVersion
-conflicts, no-op writes store nothing), uid preconditions, POST of Events, POST and DELETE of
-budgets; discovery and watches, as kopf asks for them, that tell nothing. Garbage collection is left
-out.
+conflicts, no-op writes store nothing), uid preconditions, POST of Events, GET, POST and DELETE
+of budgets; discovery and watches, as kopf asks for them, that tell nothing. Garbage collection is
+left out.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ class FakeApi:
         app.router.add_post(LEASES, self._create_lease)
         app.router.add_put(LEASES + "/{name}", self._put_lease)
         app.router.add_post(BUDGETS, self._create_budget)
+        app.router.add_get(BUDGETS + "/{name}", self._get_budget)
         app.router.add_delete(BUDGETS + "/{name}", self._delete_budget)
         app.router.add_post("/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._event)
 
@@ -267,6 +268,9 @@ class FakeApi:
             return failure(409, "AlreadyExists", f'"{name}" already exists')
         self.budgets[name] = budget
         return answer(budget)
+
+    async def _get_budget(self, request: web.Request) -> web.Response:
+        return answer(self.budgets.get(request.match_info["name"]))
 
     async def _delete_budget(self, request: web.Request) -> web.Response:
         return answer(self.budgets.pop(request.match_info["name"], None))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from hack.stand_ins.encoder import Encoder
 from kubernetes.aio.client import ApiClient, Configuration
-from tests.component.operator.encoders import Encoder
 from tests.component.operator.fake_api import Document, FakeApi
 
 from hitless_handover.peer_model import Reply

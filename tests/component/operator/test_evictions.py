@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hack.control_plane import MERGE, ROOT, ApiRefused, ControlPlane, control_plane
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_kube_config
-from tests.control_plane import MERGE, ROOT, ApiRefused, ControlPlane, control_plane
 from tests.unit.operator import samples
 
 from hitless_handover.supervisor_model import ChannelPhase, ChannelRecord

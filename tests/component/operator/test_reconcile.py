@@ -91,6 +91,20 @@ async def test_an_update_completes_and_only_then_the_incumbent_goes() -> None:
         assert await now.look() is None
 
 
+async def test_an_update_costs_twelve_writes_at_most() -> None:
+    async with live_channel() as now:
+        await now.run(1)
+        before = len(await now.event_reasons())
+        now.scythe.log.clear()
+        now.api.apply(KEY.name, spec(V2))
+        await now.run_until(completed)
+        await now.run(2)
+        assert list(now.api.pods) == ["first-2"]
+        writes = [what for what in now.scythe.log if what in ("status", "create", "delete")]
+        events = (await now.event_reasons())[before:]
+        assert len(writes) + len(events) <= 12, (writes, events)
+
+
 async def test_one_look_writes_the_status_at_most_once() -> None:
     async with live_channel() as now:
         now.api.apply(KEY.name, spec(V2))

@@ -63,6 +63,40 @@ def test_an_update_goes_through_every_phase_and_ends_with_the_successor(world: W
     assert done.incumbent_confirmation.segment == done.segment - 1
 
 
+def test_an_update_creates_its_successor_at_once_if_the_incumbent_answers(world: World) -> None:
+    world.want = desired("v2", 2)
+    decision = world.look()
+    assert decision.record.handover is not None
+    assert decision.record.handover.phase is HandoverPhase.STARTING
+    assert [type(action).__name__ for action in decision.actions] == ["CreateEncoder"]
+
+
+def test_without_the_incumbents_word_the_successor_is_created_at_the_next_look(
+    world: World,
+) -> None:
+    world.unreachable.add("ch-1")
+    world.want = desired("v2", 2)
+    assert world.look().actions == ()
+    assert [type(action).__name__ for action in world.look().actions] == ["CreateEncoder"]
+
+
+def test_while_nothing_is_expected_looks_are_rare(world: World) -> None:
+    """What has to last for segments is looked at every 2 s, then every half second."""
+    world.want = desired("v2", 2)
+    waits: dict[HandoverPhase, set[float]] = {}
+    for _ in range(100):
+        world.half_second()
+        decision = world.look()
+        update = decision.record.handover
+        if update is None or not update.live or decision.wake_at_us is None:
+            continue
+        wait_s = (decision.wake_at_us - world.now_us) / 1_000_000
+        waits.setdefault(update.phase, set()).add(wait_s)
+    for phase in (HandoverPhase.ARMED, HandoverPhase.HOLDING):
+        assert max(waits[phase]) == 2.0, phase
+        assert min(waits[phase]) == 0.5, phase
+
+
 def test_ten_updates_leave_ten_records(world: World) -> None:
     for n in range(2, 13):
         world.want = desired(f"v{n}", n)

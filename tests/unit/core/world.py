@@ -157,7 +157,7 @@ class World:
         return decision
 
     def view(self) -> ChannelView:
-        asked = asks(self.record)
+        asked = asks(self.want, self.record)
         seen = {
             name: replace(view, report=self.report(name) if name in asked else None)
             for name, view in self.states.items()

@@ -1,9 +1,9 @@
-"""A real Kubernetes API server for tests: etcd and kube-apiserver, no node and no controller.
+"""A real Kubernetes API server for tests and benchmarks: etcd and kube-apiserver, no node.
 
 Server-side apply, CEL rules, watches and permissions are those of a cluster; pods are objects that
-nobody runs. Ready in about three seconds. The two programs come from the cache of hack/cluster,
-listen on 127.0.0.1 only and are ended with the block, or with this process, however that ends. Use
-it as a session fixture:
+nobody runs, and controllers work only where they are asked for. Ready in about three seconds. The
+programs come from the cache of hack/cluster, listen on 127.0.0.1 only and are ended with the block,
+or with this process, however that ends. Use it as a session fixture:
 
     @pytest.fixture(scope="session")
     def plane(tmp_path_factory):
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import http.client
 import json
 import os
@@ -25,7 +24,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +45,75 @@ END_S_MAX = 10.0
 CALL_S_MAX = 20.0
 STARTS_MAX = 3  # a free port may be taken before the program has it
 USERS_MAX = 32
+AUDIT_MB_MAX = 10_000  # never rotated: who reads it reads it from its beginning
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+SERVICE_ACCOUNTS = "system:serviceaccounts"
+ETCD, API_SERVER, CONTROLLERS = "etcd", "kube-apiserver", "kube-controller-manager"
+
+
+ClusterError = machine.ClusterError
 
 
 class ApiRefused(AssertionError):
     """The API server said no where the test expected yes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Program:
+    """A program that listens on a port of 127.0.0.1. command: of a port; log: is appended to."""
+
+    name: str
+    folder: Path
+    command: Callable[[int], list[str]]
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.folder / f"{self.name}.log"
+
+    def start(self) -> None:
+        """On a free port, or again on that of before. Returns when it listens."""
+        again = self.port
+        for _ in range(STARTS_MAX):
+            self.port = again or _free_port()
+            self._launch()
+            until(f"{self.name} on port {self.port}", self._listens_or_ended, log=self.log)
+            if self._runs():
+                return
+        raise machine.ClusterError(f"{self.name} does not start: {machine.tail(self.log)}")
+
+    def end(self, *, kill: bool = False) -> None:
+        """End it if it runs. kill: give it no time to say goodbye."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        (process.kill if kill else process.terminate)()
+        try:
+            process.wait(END_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _launch(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *self.command(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={"PATH": os.environ.get("PATH", "")},
+            )
+
+    def _runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def _listens_or_ended(self) -> bool:
+        return not self._runs() or _listens(self.port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +121,12 @@ class ControlPlane:
     """A running API server. folder: certificates, kubeconfigs and logs."""
 
     folder: Path
-    port: int
+    server: Program
+
+    @property
+    def port(self) -> int:
+        """Of the API server."""
+        return self.server.port
 
     @property
     def url(self) -> str:
@@ -74,11 +140,25 @@ class ControlPlane:
 
     def kubeconfig_of(self, user: int) -> Path:
         """Of `user-<n>`, who may do nothing until a role says otherwise."""
+        return self.kubeconfig_with(f"token-{user}", f"user-{user}")
+
+    def kubeconfig_with(self, token: str, name: str) -> Path:
+        """Of whoever has that token."""
         value = json.loads(self.kubeconfig.read_text())
-        value["users"][0]["user"] = {"token": f"token-{user}"}
-        path = self.folder / f"user-{user}.kubeconfig"
+        value["users"][0]["user"] = {"token": token}
+        path = self.folder / f"{name}.kubeconfig"
         path.write_text(json.dumps(value))
         return path
+
+    def restart(self) -> None:
+        """Kill the API server and start it again, on the same port; returns when it is ready."""
+        self.server.end(kill=True)
+        self.server.start()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Until it serves."""
+        until("the API server", lambda: _is_ready(self), log=self.server.log)
 
     def call(
         self, method: str, path: str, body: Document | None = None, *, content_type: str = JSON
@@ -140,30 +220,58 @@ class ControlPlane:
 
 
 @contextlib.contextmanager
-def control_plane(folder: Path) -> Iterator[ControlPlane]:
-    """Start one in an empty folder; end it with the block."""
-    programs = _programs()
+def control_plane(folder: Path, *, audited: Sequence[str] = ()) -> Iterator[ControlPlane]:
+    """Start one in an empty folder; end it with the block.
+
+    audited: names of users whose requests are written to `audit.log` in the folder.
+    """
+    programs = _programs(ETCD, API_SERVER)
     _make_certificates(folder)
-    users = (f"token-{n},user-{n},uid-{n}" for n in range(USERS_MAX))
-    (folder / "tokens.csv").write_text("".join(f"{line}\n" for line in users))
+    _write_tokens(folder)
+    _write_audit_policy(folder, audited)
+    store = Program(
+        name=ETCD, folder=folder, command=lambda port: _etcd(programs[ETCD], folder, port)
+    )
+    server = Program(
+        name=API_SERVER,
+        folder=folder,
+        command=lambda port: _api_server(programs[API_SERVER], folder, port, store.port),
+    )
     with contextlib.ExitStack() as stack:
-        store = _started(stack, folder, "etcd", lambda port: _etcd(programs["etcd"], folder, port))
-        until("etcd", lambda: _listens(store), log=folder / "etcd.log")
-        port = _started(
-            stack,
-            folder,
-            "kube-apiserver",
-            lambda port: _api_server(programs["kube-apiserver"], folder, port, store),
-        )
-        plane = ControlPlane(folder=folder, port=port)
+        for program in (store, server):
+            stack.callback(program.end)
+            program.start()
+        plane = ControlPlane(folder=folder, server=server)
         _write_server(plane)
-        until("the API server", lambda: _is_ready(plane), log=folder / "kube-apiserver.log")
+        plane.wait_until_ready()
         yield plane
 
 
-def _programs() -> dict[str, Path]:
+@contextlib.contextmanager
+def controllers(plane: ControlPlane, *names: str) -> Iterator[Program]:
+    """These controllers of Kubernetes, with a client as fast as that of hack/cluster."""
+    program = _programs(CONTROLLERS)[CONTROLLERS]
+    kubeconfig = plane.kubeconfig_with("token-controllers", "controllers")
+
+    def command(port: int) -> list[str]:
+        return [
+            str(program),
+            f"--kubeconfig={kubeconfig}",
+            f"--controllers={','.join(names)}",
+            *("--bind-address=127.0.0.1", f"--secure-port={port}", "--leader-elect=false"),
+            *("--kube-api-qps=300", "--kube-api-burst=500"),
+        ]
+
+    running = Program(name=CONTROLLERS, folder=plane.folder, command=command)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.end()
+
+
+def _programs(*wanted: str) -> dict[str, Path]:
     """Paths by name; built first where the cache has none."""
-    wanted = ("etcd", "kube-apiserver")
     steps = [step for step in toolchain.embedded_steps() if step.name in (*wanted, "go")]
     if not all(step.done for step in steps if step.name in wanted):
         toolchain.ensure(steps)
@@ -190,6 +298,26 @@ def _make_certificates(folder: Path) -> None:
         root=folder,
     )
     pki.make(cluster)
+
+
+def _write_tokens(folder: Path) -> None:
+    """token-<n> for user-<n>; `operator` and `controllers` in the groups that such programs have.
+
+    The groups say how the API server shares itself out (flow control).
+    """
+    lines = [f"token-{n},user-{n},uid-{n}" for n in range(USERS_MAX)]
+    lines.append(f"token-operator,operator,uid-operator,{SERVICE_ACCOUNTS}")
+    lines.append("token-controllers,system:kube-controller-manager,uid-controllers,system:masters")
+    (folder / "tokens.csv").write_text("".join(f"{line}\n" for line in lines))
+
+
+def _write_audit_policy(folder: Path, users: Sequence[str]) -> None:
+    rules: list[Document] = [{"level": "None"}]
+    if users:
+        rules.insert(0, {"level": "Metadata", "users": list(users)})
+    policy: Document = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}
+    policy["omitStages"] = ["RequestReceived"]
+    (folder / "audit-policy.json").write_text(json.dumps(policy))
 
 
 def _write_server(plane: ControlPlane) -> None:
@@ -220,6 +348,11 @@ def _api_server(program: Path, folder: Path, port: int, store: int) -> list[str]
         f"--tls-private-key-file={keys}/apiserver.key",
         f"--client-ca-file={keys}/ca.crt",
         f"--token-auth-file={folder}/tokens.csv",
+        *(
+            f"--audit-policy-file={folder}/audit-policy.json",
+            f"--audit-log-path={folder}/audit.log",
+        ),
+        f"--audit-log-maxsize={AUDIT_MB_MAX}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={keys}/service-accounts.key",
         f"--service-account-signing-key-file={keys}/service-accounts.key",
@@ -230,42 +363,6 @@ def _api_server(program: Path, folder: Path, port: int, store: int) -> list[str]
         f"--kubelet-client-key={keys}/admin.key",
         "--kubelet-preferred-address-types=InternalIP",
     ]
-
-
-def _started(
-    stack: contextlib.ExitStack, folder: Path, name: str, command: Callable[[int], list[str]]
-) -> int:
-    """Start a program on a free port, which is returned; it is ended with the stack."""
-    for _ in range(STARTS_MAX):
-        port = _free_port()
-        log = stack.enter_context((folder / f"{name}.log").open("wb"))
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", *command(port)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env={"PATH": os.environ.get("PATH", "")},
-        )
-        stack.callback(_end, process)
-        started = functools.partial(_has_started_or_ended, process, port)
-        until(f"{name} on port {port}", started, log=folder / f"{name}.log")
-        if process.poll() is None:
-            return port
-    raise machine.ClusterError(f"{name} does not start: {machine.tail(folder / f'{name}.log')}")
-
-
-def _has_started_or_ended(process: subprocess.Popen[bytes], port: int) -> bool:
-    return process.poll() is not None or _listens(port)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(END_S_MAX)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _free_port() -> int:
@@ -298,7 +395,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--tools", action="store_true", help="build etcd and kube-apiserver only")
     if parser.parse_args().tools:
-        _programs()
+        _programs(ETCD, API_SERVER)
         return
     with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as plane:
         for definition in sorted((ROOT / "crds").glob("*.yaml")):

@@ -1,7 +1,8 @@
 """Encoders without media: a real gRPC server with the real, pure machine behind it.
 
 Each listens on an address of its own in 127/8, as a pod would. Calls between two encoders are made
-in this process and arrive at once; orders and reports of the operator go over gRPC.
+in this process and arrive at once; orders and reports of the operator go over gRPC. Tests and the
+benchmark of the operator use it.
 """
 
 # ruff: noqa: ARG002 - the signatures of servicer methods are gRPC's
@@ -59,6 +60,7 @@ ANCHOR = Anchor(
 )
 Call = Announce | Synchronise | Judged | Propose | Arm | Abort
 _numbers = itertools.count(1)
+_addresses = itertools.count()
 
 
 class Encoder:
@@ -84,9 +86,7 @@ class Encoder:
         self.peer = Peer(identity=identity, timeline=self.timeline)
         self.fingerprint = "same"
         self.orders: list[str] = []
-        number = next(_numbers)
-        pid = os.getpid()
-        self.ip = f"127.{1 + pid // 250 % 250}.{pid % 250}.{1 + number % 250}"
+        self.ip = _address(next(_addresses))
         self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
         add_EncoderServiceServicer_to_server(_Service(self), self._server)
 
@@ -183,6 +183,12 @@ class Encoder:
             current_frame=self.timeline.frame_at(self._now_us()),
             head_segment=self.peer.head or 0,
         )
+
+
+def _address(number: int) -> str:
+    """Of 127/8, another one for each number; processes start at different places in it."""
+    place = (os.getpid() * 7919 + number) % (253 * 250 * 250)
+    return f"127.{2 + place // 62_500}.{place // 250 % 250}.{1 + place % 250}"
 
 
 Context = grpc.aio.ServicerContext[Any, Any]
