@@ -104,6 +104,7 @@ class Nodes:
     def __init__(self, api: Api, start_s: float, hold_segments: int) -> None:
         self._api, self._start_s, self._hold_segments = api, start_s, hold_segments
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._started: set[str] = set()  # uids; an event may tell late how a pod was before
         self._encoders: dict[str, tuple[Programme, str]] = {}  # by uid of the pod
         self._programmes: dict[tuple[str, str], Programme] = {}
         self._numbers = 0
@@ -123,9 +124,11 @@ class Nodes:
                     listed.add(uid)
                 if kind == "DELETED":
                     await self._stopped(uid)
+                    self._started.discard(uid)
                 elif pod["metadata"].get("deletionTimestamp"):
                     self._begin(f"end {uid}", self._end(pod))
-                elif not pod["status"].get("podIP"):
+                elif uid not in self._started and not pod["status"].get("podIP"):
+                    self._started.add(uid)
                     self._begin(uid, self._start(pod))
         finally:
             for task in self._tasks.values():
@@ -202,6 +205,7 @@ class Nodes:
     async def _forget_all_but(self, uids: set[str]) -> None:
         for uid in [uid for uid in self._encoders if uid not in uids]:
             await self._stopped(uid)
+        self._started &= uids
 
     # --- what is asked over HTTP ---
 
