@@ -208,13 +208,16 @@ def _ended(
 ) -> Decision:
     """Close the update: rolled back if the successor was on air, or may be; else aborted.
 
-    The channel is live again only with the incumbent on air: the successor may be its fallback.
+    The channel is live again only with the incumbent on air: the successor may be its fallback, and
+    what the origin took last may be from before the incumbent restarted and forgot its term.
     """
     assert record.active is not None
     stopped = view.origin is not None and view.origin.selected_priority > update.term
     unknown = not stopped and not _is_harmless(update, view)
     rolled_back = led(update, view) or unknown
-    on_air = is_on_air(desired, record.active, view)
+    report = view.encoder(record.active.name).report
+    forgot = report is not None and report.leading_term != record.active.term
+    on_air = is_on_air(desired, record.active, view) and not forgot
     outcome = HandoverPhase.ROLLED_BACK if rolled_back else HandoverPhase.ABORTED
     done = to(update, outcome, now_us)
     ended = replace(

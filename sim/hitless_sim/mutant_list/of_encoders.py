@@ -29,11 +29,8 @@ ENCODERS: tuple[Mutant, ...] = (
     Mutant(
         "anchor-not-compared",
         f"{CORE}.messages",
-        (
-            '    rows.append(("anchor", ours.anchor and ours.anchor.line, theirs.anchor and '
-            "theirs.anchor.line))\n"
-        ),
-        "",
+        '("fingerprint", ours.fingerprint, theirs.fingerprint), anchor]',
+        '("fingerprint", ours.fingerprint, theirs.fingerprint)]',
         "another timeline passes for the same",
     ),
     Mutant(

@@ -8,9 +8,16 @@ OPERATOR: tuple[Mutant, ...] = (
     Mutant(
         "first-term-not-grown",
         f"{CORE}.supervisor",
-        ("    term = record.term + 1\n    active = handover"),
-        ("    term = max(1, record.term)\n    active = handover"),
+        "    term = max(record.term, seen_term) + 1\n",
+        "    term = max(1, record.term, seen_term)\n",
         "allotting is writing a new term",
+    ),
+    Mutant(
+        "taken-back-by-hearsay",
+        f"{CORE}.supervisor_abort",
+        "is_on_air(desired, record.active, view) and not forgot\n",
+        "is_on_air(desired, record.active, view)\n",
+        "the origin's last word is from before the incumbent restarted",
     ),
     Mutant(
         "update-term-not-grown",
