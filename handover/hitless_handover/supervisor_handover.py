@@ -104,21 +104,16 @@ def advance(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
     update = record.handover
     assert update is not None
     seen = view.encoder(update.successor.name)
-    unnamed = record
     if seen.uid and not update.successor.uid:
         known = replace(update.successor, uid=seen.uid)
         update = replace(update, successor=known)
         record = replace(record, handover=update)
-    named = record
     record = _with_anchor(record, view.encoder(update.incumbent.name))
     decision = (
         _lost_encoders(record, update, view, now_us)
         or _called_off_by_user(desired, record, update, now_us)
         or _in_phase(desired, record, update, view, now_us)
     )
-    if decision.record == named and update.phase is HandoverPhase.STARTING:
-        # Its uid alone is not worth a write: it is stored with the first thing that happens.
-        decision = replace(decision, record=unnamed)
     after = decision.record.handover
     live = after is not None and after.live
     due_us = _news_us(desired, after, view, now_us) if after is not None else now_us

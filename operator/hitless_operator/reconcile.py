@@ -128,8 +128,7 @@ class Reconciler:
         decision = supervise(desired, record, view, now_us)
         if decision.record.handover is not None:
             also(handover=decision.record.handover.handover_id)
-        running = {name: seen.image_id for name, seen in view.encoders.items()}
-        status = self._status(channel, decision.record, now_us, running)
+        status = self._status(channel, decision.record, now_us, _images(record, decision, view))
         if _concerns_evictions(channel, decision):
             await self._applier.guard(channel, spec)
         stored = await self._applier.store(channel, status, fence=bool(decision.actions))
@@ -186,6 +185,14 @@ class Reconciler:
             conditions=conditions_of(record, _wanted(channel), previous.conditions, now_us),
             running=running,
         )
+
+
+def _images(record: ChannelRecord, decision: Decision, view: ChannelView) -> dict[str, str]:
+    """What each encoder was seen to run. In a handover it waits for what is worth a write."""
+    update = decision.record.handover
+    if update is not None and update.live and decision.record == record:
+        return {}
+    return {name: seen.image_id for name, seen in view.encoders.items()}
 
 
 def _concerns_evictions(channel: Channel, decision: Decision) -> bool:
