@@ -56,7 +56,7 @@ component: setup ## each process for real, with its neighbours played by the tes
 	$(PYTHON3) hack/control_plane.py --tools
 	.venv/bin/pytest -n 2 --dist loadfile tests/component
 
-e2e: setup ## the end-to-end tests, on a cluster of their own
+e2e: setup ## the end-to-end tests, on clusters of their own
 	@hack/setup e2e
 	$(CLUSTER_PY) tools >/dev/null
 	$(PYTHON3) hack/images/build.py build >/dev/null

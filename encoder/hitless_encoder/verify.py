@@ -332,11 +332,10 @@ def _judge_video(pair: _Pair, timeline: Timeline, segment: int, psnr_min_db: flo
     ours, theirs = pictures(pair.own), pictures(pair.other)
     values: list[float] = []
     try:
-        for index, (mine, its) in enumerate(zip_longest(ours, theirs)):
-            if mine is None or its is None:
+        for index, both in enumerate(zip_longest(ours, theirs)):
+            if None in both:
                 break
-            if not pair.same_size:
-                mine, its = _to_one_size(mine, its)  # noqa: PLW2901
+            mine, its = both if pair.same_size else _to_one_size(*both)
             if (mine.width, mine.height) != (its.width, its.height):
                 raise _Rejection(
                     Reason.PICTURE_DIFFERS,

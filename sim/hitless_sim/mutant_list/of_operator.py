@@ -20,6 +20,13 @@ OPERATOR: tuple[Mutant, ...] = (
         "the origin's last word is from before the incumbent restarted",
     ),
     Mutant(
+        "successor-without-a-uid",
+        f"{CORE}.supervisor_handover",
+        "        record = replace(record, handover=update)\n    record = _with_anchor",
+        "    record = _with_anchor",
+        "another pod of its name is taken for it",
+    ),
+    Mutant(
         "update-term-not-grown",
         f"{CORE}.supervisor_handover",
         ("    term = record.term + 1\n    successor ="),
