@@ -124,6 +124,16 @@ class Channel:
         assert handover["phase"] == "Completed", handover
         return handover
 
+    def until_observed(self) -> None:
+        """Until the operator has seen the spec as it is: before, a fleet's update passes it by."""
+
+        def look() -> bool | None:
+            found = self.lab.get("-n", self.namespace, "encd", self.name)
+            seen: bool = found["status"]["observedGeneration"] == found["metadata"]["generation"]
+            return seen or None
+
+        until(f"{self.namespace} {self.name} observed", look)
+
     def until_segment(self, segment: int) -> None:
         """Until the origin has published it."""
 

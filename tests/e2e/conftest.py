@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hack.lab import Lab, images
+from hack.lab import SYSTEM_NAMESPACE, Lab, LabError, images
 from tests.e2e.channel import Channel, make_media
 
 CLUSTER_NAME = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
 ENCODER_CPU = "150m"  # eight small channels and two successors fit a node of two cores
+STATE_CHARACTERS_MAX = 12_000  # of each answer, from its end
 SLOW_MACHINE_PERCENT = 500  # a slow encoder is no dead encoder: speed is not judged here
 
 
@@ -22,6 +23,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.e2e)
         item.add_marker(pytest.mark.timeout(1200))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the state of its namespace and the operator's last words."""
+    report = yield
+    channel = getattr(item, "funcargs", {}).get("channel")
+    if report.failed and report.when == "call" and isinstance(channel, Channel):
+        report.sections.append((f"Namespace {channel.namespace}", state(channel)))
+    return report
+
+
+def state(channel: Channel) -> str:
+    """The channels and updates of a namespace, its pods and Events, the operator's log; bounded."""
+    asked = [
+        ("get", "encd,encu,pods", "-o", "wide"),
+        ("get", "encu", "-o", "jsonpath={range .items[*]}{.metadata.name} {.status}{'\\n'}{end}"),
+        ("get", "encd", "-o", "jsonpath={range .items[*]}{.metadata.name} {.status}{'\\n'}{end}"),
+        ("get", "events", "--sort-by=.metadata.creationTimestamp"),
+        ("logs", "-n", SYSTEM_NAMESPACE, "deploy/hitless-operator", "--tail=200"),
+    ]
+    told: list[str] = []
+    for arguments in asked:
+        try:
+            told.append(channel.kubectl(*arguments)[-STATE_CHARACTERS_MAX:])
+        except LabError as error:
+            told.append(str(error))
+    return "\n".join(told)
 
 
 @pytest.fixture(scope="session")

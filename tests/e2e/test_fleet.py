@@ -95,6 +95,7 @@ def test_a_fleet_with_a_bad_and_a_good_version(channel: Channel) -> None:
     before = on_air(channels)
     with watched(channels) as probes:
         channels[0].patch({"handover": {"deadlines": {"startSeconds": 20}}})
+        channels[0].until_observed()  # else another is the canary, whose deadline is long
         order(channel, change={"image": NOWHERE})
         bad = ended(channel, deadline_s=300)
         assert bad["phase"] == "RolledBack", bad["message"]
