@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 
 from hitless_handover.parts import PartGrid
 
-AHEAD_SEGMENTS = 4  # besides the one in the making, of which parts are kept: the last touched ones
+AHEAD_SEGMENTS = 8  # besides the one in the making, of which parts are kept: the last touched ones
 ENCODERS_MAX = 8  # compared for one part
 HEARD_SEGMENTS = 4  # whose parts are remembered to measure lags
 

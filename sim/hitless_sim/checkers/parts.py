@@ -23,6 +23,8 @@ from hitless_sim.facts import (
     UserWants,
 )
 
+REMEMBERED_SEGMENTS = 6  # ahead of the one in the making: of so many, parts must be known
+
 
 @dataclass(slots=True)
 class Air:
@@ -59,6 +61,7 @@ class _OfParts(Checker):
             case PartDelivered():
                 rows = self.delivered.setdefault((fact.segment, fact.part), {})
                 rows.setdefault(fact.name, (fact.data, fact.at_us))
+                self._judge_delivered(fact)
             case PartPublished():
                 self._judge_published(fact)
                 self._publish(fact)
@@ -118,6 +121,9 @@ class _OfParts(Checker):
         ]
         return [row and row[0] for row in own] == air.shown
 
+    def _judge_delivered(self, fact: PartDelivered) -> None:
+        """Once it is taken in."""
+
     def _judge_published(self, fact: PartPublished) -> None:
         """Before it is taken in."""
 
@@ -163,9 +169,10 @@ class PartsFollow(_OfParts):
 class NoPartIsWithheld(_OfParts):
     """I19: a part is skipped, or waits beyond its deadline, though it is there and may follow.
 
-    A segment that is published whole before any of it was on air may come without parts.
-    Nor is a fallback taken before the deadline, unless the whole segment is published at once; nor
-    a whole one, unless viewers of parts have it already, or can't have the rest of it.
+    A segment that is published whole before any of it was on air may come without parts. An origin
+    that is far behind may forget the parts of the segment that it heard of longest ago. Nor is a
+    fallback taken before the deadline, unless the whole segment is published at once; nor a whole
+    one, unless viewers of parts have it already, or can't have the rest of it.
     """
 
     invariant = "I19"
@@ -174,14 +181,25 @@ class NoPartIsWithheld(_OfParts):
         super().__init__(story)
         self.early: PartPublished | None = None
         self.stuck_us = (0, 0)  # when parts were skipped the last time, and since when they waited
+        self.touched: dict[int, None] = {}  # segments with parts, the newest delivery last
+        self.forgotten: set[int] = set()
 
     @property
     def deadline_us(self) -> int:
         """How long a part may wait for a better one."""
         return self.story.segment_us * PUBLISH_DEADLINE_PERCENT // 100 // self.per_segment
 
+    def _judge_delivered(self, fact: PartDelivered) -> None:
+        self.touched.pop(fact.segment, None)
+        self.touched[fact.segment] = None
+        now = 0 if self.air is None else self.air.segment
+        ahead = [segment for segment in self.touched if segment > now]
+        self.forgotten.update(ahead[:-REMEMBERED_SEGMENTS])
+
     def _judge_published(self, fact: PartPublished) -> None:
         self._settle_early(fact)
+        if fact.segment in self.forgotten:
+            return
         air, able = self.air, self.able(fact.part)
         assert air is not None
         known_us = min(able.values(), default=fact.at_us)
@@ -196,6 +214,8 @@ class NoPartIsWithheld(_OfParts):
         self._settle_early(fact)
         rows = self.delivered.get((fact.segment, fact.first), {}).values()
         self.stuck_us = (fact.at_us, min((since for _, since in rows), default=fact.at_us))
+        if fact.segment in self.forgotten:
+            return
         starts = range(fact.first + -fact.first % self.per_gop, fact.last + 1, self.per_gop)
         for part in {fact.first, *starts}:
             for name in self.able(part):

@@ -106,4 +106,11 @@ ORIGIN: tuple[Mutant, ...] = (
         "    wanted_us = 0",
         "a fallback is always first",
     ),
+    Mutant(
+        "parts-ahead-forgotten",
+        f"{CORE}.part_selection",
+        "AHEAD_SEGMENTS = 8",
+        "AHEAD_SEGMENTS = 4",
+        "the rest of a GOP is lost that an encoder far ahead had delivered",
+    ),
 )
