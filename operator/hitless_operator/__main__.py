@@ -33,6 +33,7 @@ from hitless_operator.kube import Kube, KubeError, configuration
 from hitless_operator.lease import Lease, LeaseLost
 from hitless_operator.manifests import MANAGER, PodDefaults
 from hitless_operator.metrics import Metrics
+from hitless_operator.mirror import MirroredKube
 from hitless_operator.nodes import Nodes
 from hitless_operator.observe import Observer
 from hitless_operator.queue import WorkQueue
@@ -65,15 +66,16 @@ async def run(settings: Settings) -> None:
         client = await stack.enter_async_context(ApiClient(config))
         client.user_agent = MANAGER  # becomes the field manager of what is written
         kube = Kube(client, metrics.called)
+        mirror = MirroredKube(client, metrics.called, now_s=now_s)
         peers = await stack.enter_async_context(Peers(settings.call_seconds))
         announcer = await stack.enter_async_context(Announcer(kube, settings.pod_name))
         origin = Origin(url=settings.origin_url, public_url=settings.public_url)
         asked = bool(settings.webhook_certificate)  # about evictions
         guards = nodes is not None or asked
-        applier = Applier(kube, peers, pod_defaults(settings), metrics, guards=guards)
+        applier = Applier(mirror, peers, pod_defaults(settings), metrics, guards=guards)
         reconciler = Reconciler(
-            kube=kube,
-            observer=Observer(kube, peers, nodes),
+            kube=mirror,
+            observer=Observer(mirror, peers, nodes),
             applier=applier,
             announcer=announcer,
             origin=origin,
@@ -117,7 +119,7 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(queue)
         await stack.enter_async_context(fleet_queue)
         registry = registry_of_kopf(
-            queue.add, updates, config, pulse, called=metrics.called, nodes=nodes
+            queue.add, updates, config, pulse, mirror=mirror, called=metrics.called, nodes=nodes
         )
         await watch(settings, registry, lease)
 

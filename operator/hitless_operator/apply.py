@@ -145,7 +145,7 @@ class Applier:
             raise Outdated(f"{encoder.name} was decided from another spec than the present one")
         pod = encoder_pod(channel, spec, encoder, action.anchor, self._defaults)
         try:
-            await self._kube.create_pod(pod)
+            await self._kube.create_pod(channel.key, pod)
         except AlreadyExists as error:
             await self._check_owner(channel, encoder.name, error)
         except Rejected as error:
@@ -165,7 +165,7 @@ class Applier:
         if not action.uid:
             return  # never seen: there is nothing that may be deleted
         try:
-            await self._kube.delete_pod(channel.key.namespace, action.name, action.uid)
+            await self._kube.delete_pod(channel.key, action.name, action.uid)
         except (NotFound, Conflict):
             return  # gone already, or another pod of that name
         _log.info("%s: deleted pod %s", channel.key, action.name)

@@ -162,6 +162,9 @@ class Kube:
         except NotFound:
             return None
 
+    def forget(self, key: Key) -> None:
+        """Read the channel and its pods from the API server next time: as is always done here."""
+
     async def pods(self, key: Key) -> list[Document]:
         """The encoder pods that carry the channel's label."""
         selector = f"{MANAGED_BY_LABEL}={MANAGER},{CHANNEL_LABEL}={key.name}"
@@ -177,14 +180,14 @@ class Kube:
         except NotFound:
             return None
 
-    async def create_pod(self, pod: Document) -> Document:
-        """Create it. Raises AlreadyExists, Rejected."""
-        return await self._call("POST", _pods_path(pod["metadata"]["namespace"]), body=pod)
+    async def create_pod(self, key: Key, pod: Document) -> Document:
+        """Create a pod of a channel. Raises AlreadyExists, Rejected."""
+        return await self._call("POST", _pods_path(key.namespace), body=pod)
 
-    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
-        """Delete it if it still has that uid. Raises NotFound, Conflict."""
+    async def delete_pod(self, key: Key, name: str, uid: str) -> None:
+        """Delete a pod of a channel if it still has that uid. Raises NotFound, Conflict."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        await self._call("DELETE", f"{_pods_path(namespace)}/{name}", body=body)
+        await self._call("DELETE", f"{_pods_path(key.namespace)}/{name}", body=body)
 
     async def budget(self, key: Key) -> Document | None:
         """The channel's PodDisruptionBudget; None when there is none."""

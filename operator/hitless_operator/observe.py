@@ -1,13 +1,14 @@
 """What a channel looks like now: its pods, what its encoders and its origin say.
 
 Owns the reading of all that the supervisor decides upon, and nothing else: it changes nothing.
-`reconcile.py` calls it once a look.
+What the platform says may be kept from before; when an encoder that is said to run is silent, it is
+asked again. `reconcile.py` calls it once a look.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from typing import Protocol
 
@@ -67,28 +68,44 @@ class Observer:
 
         origin_url: None when no origin can be asked.
         """
-        pods = await self._kube.pods(channel.key)
+        wanted = asks(desired, record)
+        encoders = await self._encoders(channel, record, now_us)
+        concerns_origin = not wanted.isdisjoint(encoders) or record.active is None
+        origin, told = await asyncio.gather(
+            self._origin(channel, origin_url if concerns_origin else None),
+            self._told(encoders, wanted),
+        )
+        if any(_is_silent(encoder) for name, encoder in told.items() if name in wanted):
+            self._kube.forget(channel.key)  # it may have gone, and nobody told
+            now = await self._encoders(channel, record, now_us)
+            if now != encoders:
+                told = await self._told(now, wanted)
+        return ChannelView(
+            channel_uid=channel.uid, channel=channel.key.name, encoders=told, origin=origin
+        )
+
+    async def _encoders(
+        self, channel: Channel, record: ChannelRecord, now_us: int
+    ) -> dict[str, EncoderView]:
+        """What the platform says of them."""
 
         def has_to_go(pod: Document) -> bool:
             return self._nodes.is_closing(node_of(pod)) or is_marked(pod, now_us)
 
-        encoders = encoders_of(channel, record, pods, has_to_go)
-        asked = [encoders[name] for name in sorted(asks(desired, record)) if name in encoders]
-        concerns_origin = bool(asked) or record.active is None
-        origin, reports = await asyncio.gather(
-            self._origin(channel, origin_url if concerns_origin else None),
-            asyncio.gather(*(self._report(encoder) for encoder in asked)),
-        )
+        pods = await self._kube.pods(channel.key)
+        return encoders_of(channel, record, pods, has_to_go)
+
+    async def _told(
+        self, encoders: Mapping[str, EncoderView], wanted: Set[str]
+    ) -> dict[str, EncoderView]:
+        """All of them, those that are wanted with their own word."""
+        asked = [encoder for name, encoder in sorted(encoders.items()) if name in wanted]
+        reports = await asyncio.gather(*(self._report(encoder) for encoder in asked))
         told = {
             encoder.name: replace(encoder, report=report)
             for encoder, report in zip(asked, reports, strict=True)
         }
-        return ChannelView(
-            channel_uid=channel.uid,
-            channel=channel.key.name,
-            encoders=encoders | told,
-            origin=origin,
-        )
+        return {**encoders, **told}
 
     async def _report(self, encoder: EncoderView) -> EncoderReport | None:
         """Its own word. Who answers under the address of another encoder is not believed."""
@@ -103,6 +120,11 @@ class Observer:
         if origin_url is None:
             return None
         return await self._peers.origin_report(origin_url, channel.key.namespace, channel.key.name)
+
+
+def _is_silent(encoder: EncoderView) -> bool:
+    """Whether it should have answered."""
+    return encoder.state is EncoderState.RUNNING and encoder.report is None
 
 
 def encoders_of(

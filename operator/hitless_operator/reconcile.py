@@ -22,11 +22,18 @@ from hitless_handover.supervisor_model import (
 )
 from hitless_handover.timeline import MICROSECONDS
 from hitless_operator.apply import Applier, Refused
-from hitless_operator.channel import Channel, Key, StatusUnreadable, channel_of, is_deleted
+from hitless_operator.channel import (
+    Channel,
+    Key,
+    StatusUnreadable,
+    channel_of,
+    is_deleted,
+)
 from hitless_operator.conditions import INVALID_SPEC, STALLED, Wanted, conditions_of
 from hitless_operator.events import Announcer
 from hitless_operator.kube import Kube, KubeError
 from hitless_operator.metrics import Metrics
+from hitless_operator.mirror import READ_AGAIN_S
 from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
 from hitless_operator.status import record_of, status_of
@@ -36,6 +43,7 @@ from hitless_wire.ingest import live_path
 from hitless_wire.logs import about, also
 from hitless_wire.resources import EncoderDeploymentSpec, spec_digest
 
+REST_S = 1.5 * READ_AGAIN_S  # longer than what is seen may be kept
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +97,7 @@ class Reconciler:
         self._metrics = metrics or Metrics()
 
     async def look(self, key: Key) -> float | None:
-        """Seconds until the next look at the latest; None = when something changes.
+        """Seconds until the next look at the latest; None: there is nothing to look at.
 
         Raises TryAgain when the look has to be repeated.
         """
@@ -107,8 +115,10 @@ class Reconciler:
             if channel.spec is None:
                 await self._say_invalid(channel)
                 return None
-            return await self._supervise(channel, channel.spec)
-        except KubeError as error:
+            delay_s = await self._supervise(channel, channel.spec)
+            return rest_s(key) if delay_s is None else delay_s
+        except (KubeError, TryAgain) as error:
+            self._kube.forget(key)
             raise TryAgain(str(error)) from error
         except StatusUnreadable as error:
             _log.error("%s: its status is not ours, it is left alone: %s", key, error)
@@ -210,6 +220,11 @@ def _wanted(channel: Channel) -> Wanted:
 
 def _is_stalled_as_invalid(status: EncoderDeploymentStatus) -> bool:
     return any(c.type == STALLED and c.reason == INVALID_SPEC for c in status.conditions)
+
+
+def rest_s(key: Key) -> float:
+    """Seconds to the next look at a channel at rest: a watch may have missed what ended."""
+    return REST_S * (1 + key.spread)
 
 
 def _delay_s(wake_at_us: int | None, now_us: int) -> float | None:

@@ -1,8 +1,9 @@
 """kopf's part: it watches channels, encoder pods and fleet updates, and says what to look at.
 
-Owns kopf's settings, credentials and handlers. The handlers only post a key into the work queue:
-they decide nothing, write nothing and never wait, so that no object's events are held up. kopf gets
-no chance to write either: no finalizer, no annotation, no patch, no Event. `__main__.py` runs it.
+Owns kopf's settings, credentials and handlers. The handlers only pass on what they see and post a
+key into the work queue: they decide nothing, write nothing and never wait, so that no object's
+events are held up. kopf gets no chance to write either: no finalizer, no annotation, no patch, no
+Event. `__main__.py` runs it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from hitless_operator.channel import Key
+from hitless_operator.channel import Document, Key
 from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.health import WatchPulse
 from hitless_operator.manifests import CHANNEL_LABEL, MANAGED_BY_LABEL, MANAGER
@@ -35,6 +36,19 @@ class Called(Protocol):
 
     def __call__(self, method: str, path: str, code: int, *, watch: bool) -> None:
         """As the API server logs it."""
+
+
+class Mirror(Protocol):
+    """What is needed of MirroredKube."""
+
+    def channel_changed(self, key: Key, body: Document, *, gone: bool) -> None:
+        """A CR was seen, or its end."""
+
+    def pods_listed(self, key: Key) -> None:
+        """A watch has begun anew."""
+
+    def pod_changed(self, key: Key, pod: Document, *, gone: bool) -> None:
+        """A pod of a channel was seen, or its end."""
 
 
 def settings_of_kopf() -> kopf.OperatorSettings:
@@ -58,13 +72,14 @@ def registry_of_kopf(
     configuration: Configuration,
     pulse: WatchPulse,
     *,
+    mirror: Mirror,
     called: Called | None = None,
     nodes: Nodes | None = None,
 ) -> kopf.OperatorRegistry:
     """The handlers.
 
-    add: the work queue's, for channels; updates: feeds that of fleet updates. called: told of each
-    request that kopf makes. nodes: None where nodes may not be watched.
+    add: the work queue's, for channels; updates: feeds that of fleet updates. mirror: keeps what is
+    seen. called: told of each request that kopf makes. nodes: None where nodes may not be watched.
     """
     registry = kopf.OperatorRegistry()
 
@@ -75,9 +90,11 @@ def registry_of_kopf(
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def channel_changed(
-        *, namespace: str | None, name: str, body: kopf.Body, **_: Any
+        *, namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any
     ) -> None:
-        add(Key(namespace or "", name))
+        key = Key(namespace or "", name)
+        mirror.channel_changed(key, dict(body), gone=type == "DELETED")
+        add(key)
         updates.channel_changed(dict(body))
 
     @kopf.on.event(GROUP, VERSION, FLEET_PLURAL, registry=registry)
@@ -91,15 +108,19 @@ def registry_of_kopf(
         name: str,
         labels: Mapping[str, str],
         spec: Mapping[str, Any],
+        body: kopf.Body,
         type: str | None,
         **_: Any,
     ) -> None:
         channel = labels.get(CHANNEL_LABEL)
         if not channel:
             return
-        key = Key(namespace or "", channel)
+        key, gone = Key(namespace or "", channel), type == "DELETED"
+        if type is None:
+            mirror.pods_listed(key)
+        else:
+            mirror.pod_changed(key, dict(body), gone=gone)
         if nodes is not None:
-            gone = type == "DELETED"
             nodes.pod_changed(key, name, str(spec.get("nodeName") or ""), gone=gone)
         add(key)
 

@@ -25,6 +25,7 @@ from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.health import WatchPulse
 from hitless_operator.kube import Kube
 from hitless_operator.lease import Lease
+from hitless_operator.mirror import MirroredKube
 from hitless_operator.nodes import Nodes
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 
@@ -116,8 +117,8 @@ async def _elect() -> set[ApiCall]:
 
 async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
     """kopf until it watches all collections (in each namespace): all requests that it made."""
-    async with FakeApi() as api:
-        config = Configuration(host=api.url)
+    async with FakeApi() as api, ApiClient(config := Configuration(host=api.url)) as client:
+        mirror = MirroredKube(client, now_s=lambda: 0)
         nodes = None if namespaces else Nodes()
         streams = STREAMS_PER_NAMESPACE * max(1, len(namespaces)) + (nodes is not None)
         updates = ActiveUpdates(add=lambda _: None, add_in=lambda _key, _s: None)
@@ -125,7 +126,9 @@ async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
         stop = asyncio.Event()
         running = asyncio.create_task(
             kopf.operator(
-                registry=registry_of_kopf(lambda _: None, updates, config, pulse, nodes=nodes),
+                registry=registry_of_kopf(
+                    lambda _: None, updates, config, pulse, mirror=mirror, nodes=nodes
+                ),
                 settings=settings_of_kopf(),
                 identity=cast(Any, "test"),
                 standalone=True,

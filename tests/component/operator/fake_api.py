@@ -79,6 +79,7 @@ class FakeApi:
     events: list[Document] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_put: list[Callable[[], None]] = field(default_factory=list)
+    on_list_pods: list[Callable[[], None]] = field(default_factory=list)  # once the answer is fixed
     asked: list[tuple[str, str, bool]] = field(default_factory=list)  # method, path, watch
     reject_pods: str = ""
     version: int = 100
@@ -202,7 +203,10 @@ class FakeApi:
     async def _list_pods(self, request: web.Request) -> web.Response:
         wanted = dict(w.split("=") for w in request.query["labelSelector"].split(","))
         items = [p for p in self.pods.values() if wanted.items() <= p["metadata"]["labels"].items()]
-        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
+        response = web.json_response({"metadata": {"resourceVersion": "1"}, "items": items})
+        for hook in self.on_list_pods:
+            hook()
+        return response
 
     async def _get_pod(self, request: web.Request) -> web.Response:
         return answer(self.pods.get(request.match_info["name"]))
@@ -214,7 +218,7 @@ class FakeApi:
             return failure(403, "Forbidden", self.reject_pods)
         if name in self.pods:
             return failure(409, "AlreadyExists", f'pods "{name}" already exists')
-        self.version += 1
+        self.touch(pod)
         pod["metadata"]["uid"] = f"uid-{self.version}"
         pod["status"] = {"phase": "Pending"}
         self.pods[name] = pod
@@ -228,6 +232,7 @@ class FakeApi:
         if patch["metadata"]["uid"] != pod["metadata"]["uid"]:
             return failure(422, "Invalid", "metadata.uid: field is immutable")
         pod["metadata"].setdefault("annotations", {}).update(patch["metadata"]["annotations"])
+        self.touch(pod)
         return answer(pod)
 
     async def _delete_pod(self, request: web.Request) -> web.Response:

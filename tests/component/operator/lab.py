@@ -3,6 +3,7 @@ gRPC and HTTP, the real operator but for kopf. Time is a number that `run` moves
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,6 +25,7 @@ from hitless_operator.eviction.webhook import EvictionWebhook, Question
 from hitless_operator.kube import Kube
 from hitless_operator.manifests import CONFIG_VARIABLE, PodDefaults
 from hitless_operator.metrics import Metrics
+from hitless_operator.mirror import MirroredKube
 from hitless_operator.nodes import Nodes
 from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
@@ -86,11 +88,11 @@ class Scythe:
             raise Killed(what)
 
 
-class MortalKube(Kube):
+class MortalKube(MirroredKube):
     """The real client; the process may end at each write."""
 
-    def __init__(self, client: ApiClient, scythe: Scythe) -> None:
-        super().__init__(client)
+    def __init__(self, client: ApiClient, scythe: Scythe, now_s: Callable[[], float]) -> None:
+        super().__init__(client, now_s=now_s)
         self._scythe = scythe
 
     async def put_status(self, body: Document) -> Document:
@@ -99,15 +101,15 @@ class MortalKube(Kube):
         self._scythe.done("status")
         return written
 
-    async def create_pod(self, pod: Document) -> Document:
+    async def create_pod(self, key: Key, pod: Document) -> Document:
         self._scythe.before("create")
-        created = await super().create_pod(pod)
+        created = await super().create_pod(key, pod)
         self._scythe.done("create")
         return created
 
-    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+    async def delete_pod(self, key: Key, name: str, uid: str) -> None:
         self._scythe.before("delete")
-        await super().delete_pod(namespace, name, uid)
+        await super().delete_pod(key, name, uid)
         self._scythe.done("delete")
 
 
@@ -147,13 +149,17 @@ class Lab:
     restarts: int = 0
     nodes: Nodes = field(default_factory=Nodes)
     guards: bool = True
+    mirrors: list[MirroredKube] = field(default_factory=list)  # of the last two processes
+    watched: dict[str, Document] = field(default_factory=dict)  # pods, as the watches told of them
+    late: bool = False  # watches tell after a look what was there before it
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """A new operator process: nothing is remembered."""
-        kube = MortalKube(self.client, self.scythe)
+        kube = MortalKube(self.client, self.scythe, lambda: self.now_us / SECOND_US)
+        self.mirrors = [*self.mirrors[-1:], kube]
         self.metrics = Metrics()
         origin = Origin(url=self.origin_url, public_url="http://play.example")
         applier = Applier(
@@ -164,7 +170,10 @@ class Lab:
             guards=self.guards,
         )
         self.webhook = EvictionWebhook(
-            kube=kube, applier=applier, announcer=self.announcer, now_us=lambda: self.now_us
+            kube=Kube(self.client),
+            applier=applier,
+            announcer=self.announcer,
+            now_us=lambda: self.now_us,
         )
         self.reconciler = Reconciler(
             kube=kube,
@@ -217,9 +226,34 @@ class Lab:
         await self.tend_pods()
         if self.now_us % SECOND_US == 0:
             self.next_segment()
-        await self.look()
+        if self.late:
+            await self._look()
+            self.watch()
+        else:
+            await self.look()
+
+    def watch(self) -> None:
+        """What kopf's handlers tell of all that has changed since the last time."""
+        for name, pod in self.api.pods.items():
+            if self.watched.get(name) != pod:
+                self.api.touch(pod)
+                self.watched[name] = copy.deepcopy(pod)
+                for mirror in self.mirrors:
+                    mirror.pod_changed(KEY, pod, gone=False)
+        for name in self.watched.keys() - self.api.pods.keys():
+            gone = self.watched.pop(name)
+            for mirror in self.mirrors:
+                mirror.pod_changed(KEY, gone, gone=True)
+        body = self.api.channels.get(KEY.name)
+        for mirror in self.mirrors:
+            mirror.channel_changed(KEY, body or {}, gone=body is None)
 
     async def look(self) -> float | None:
+        """Once the watches have told of everything."""
+        self.watch()
+        return await self._look()
+
+    async def _look(self) -> float | None:
         before = self.body["status"]
         try:
             return await self.reconciler.look(KEY)
@@ -405,7 +439,9 @@ def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Docume
 
 
 @asynccontextmanager
-async def lab(scythe: Scythe | None = None, *, guards: bool = True) -> AsyncIterator[Lab]:
+async def lab(
+    scythe: Scythe | None = None, *, guards: bool = True, late: bool = False
+) -> AsyncIterator[Lab]:
     """A cluster without a channel. guards: whether the operator may keep evictions."""
     scythe = scythe or Scythe()
     async with AsyncExitStack() as stack:
@@ -422,6 +458,7 @@ async def lab(scythe: Scythe | None = None, *, guards: bool = True) -> AsyncIter
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        made.late = late
         made.origin_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         made.restart()
         try:

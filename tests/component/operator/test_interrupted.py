@@ -32,7 +32,7 @@ async def start_and_update(now: Lab) -> None:
 
 async def test_the_order_of_writes_and_orders() -> None:
     scythe = Scythe()
-    async with lab(scythe) as now:
+    async with lab(scythe, late=True) as now:
         await start_and_update(now)
     assert len(scythe.log) <= WRITES_MAX
     shown = [w for n, w in enumerate(scythe.log) if n == 0 or scythe.log[n - 1] != w]
@@ -55,7 +55,7 @@ async def test_the_order_of_writes_and_orders() -> None:
 @pytest.mark.parametrize("at", range(1, WRITES_MAX + 1))
 async def test_a_restart_at_any_write_goes_on_from_the_same_place(at: int, after: bool) -> None:
     scythe = Scythe(at=at, after=after)
-    async with lab(scythe) as now:
+    async with lab(scythe, late=True) as now:
         await start_and_update(now)
         assert now.restarts == (1 if at <= scythe.count else 0)
         assert now.record.term == 2
@@ -69,7 +69,7 @@ async def test_a_restart_at_any_write_goes_on_from_the_same_place(at: int, after
 async def test_a_crash_loop_gets_there() -> None:
     """Each process ends after four writes or orders: what the longest single look needs."""
     scythe = Scythe()
-    async with lab(scythe) as now:
+    async with lab(scythe, late=True) as now:
         for version in ("v1", "v2"):
             now.api.apply(KEY.name, spec(f"localhost/encoder:{version}"))
             for _ in range(80):

@@ -10,7 +10,7 @@ from tests.component.operator.lab import KEY, SECOND_US, Lab, image_id, lab, liv
 from hitless_handover.supervisor_model import ChannelPhase, HandoverPhase
 from hitless_operator.eviction.mark import LAPSES_S
 from hitless_operator.queue import TryAgain
-from hitless_operator.reconcile import Reconciler
+from hitless_operator.reconcile import Reconciler, rest_s
 
 V1 = "localhost/encoder:v1"
 V2 = "localhost/encoder:v2"
@@ -60,12 +60,26 @@ async def test_a_channel_restored_without_its_status_goes_on_from_the_pod_on_air
         assert now.api.pods["first-2"] is orphan, "what is nobody's is not deleted"
 
 
-async def test_a_channel_at_rest_costs_one_read_and_no_write() -> None:
+async def test_a_channel_at_rest_costs_the_api_server_nothing() -> None:
     async with live_channel() as now:
         await now.run(1)
-        writes, orders = list(now.api.writes), list(now.encoders["first-1"].orders)
-        assert await now.look() is None
-        assert (now.api.writes, now.encoders["first-1"].orders) == (writes, orders)
+        asked, orders = list(now.api.asked), list(now.encoders["first-1"].orders)
+        assert await now.look() == rest_s(KEY)
+        assert (now.api.asked, now.encoders["first-1"].orders) == (asked, orders)
+
+
+async def test_an_encoder_that_ended_untold_is_missed_when_rest_is_over() -> None:
+    async with lab() as now:
+        now.api.apply(KEY.name, spec())
+        await now.run_until(lambda n: n.record.phase is ChannelPhase.LIVE)
+        await now.run(1)
+        now.watch()
+        now.watched.clear()  # the watch is cut: it does not tell of what ends now
+        await now.crash("first-1")
+        delay_s = await now.reconciler.look(KEY)
+        assert delay_s == rest_s(KEY)
+        now.now_us += int(delay_s * SECOND_US)
+        await now.run_until(lambda n: list(n.encoders) == ["first-2"])
 
 
 async def test_an_update_completes_and_only_then_the_incumbent_goes() -> None:
@@ -88,7 +102,7 @@ async def test_an_update_completes_and_only_then_the_incumbent_goes() -> None:
         active, last = now.body["status"]["active"], now.body["status"]["history"][-1]
         assert (active["pod"], active["imageId"]) == ("first-2", image_id(V2))
         assert last["from"]["imageId"] == image_id(V1), "its pod is gone"
-        assert await now.look() is None
+        assert await now.look() == rest_s(KEY)
 
 
 async def test_an_update_costs_twelve_writes_at_most() -> None:
@@ -285,7 +299,7 @@ async def test_without_a_spare_a_lost_node_is_waited_for_and_then_replaced() -> 
         await now.run_until(lambda n: n.record.phase is ChannelPhase.LIVE and n.record.term == 2)
         await now.run(3)
         assert list(now.api.pods) == ["first-1", "first-2"], "no kubelet confirms its end"
-        assert await now.look() is None
+        assert await now.look() == rest_s(KEY)
         now.published = {k: v for k, v in now.published.items() if v[0] == "first-2"}
 
 
@@ -374,7 +388,9 @@ async def test_a_deleted_channel_is_not_touched() -> None:
         writes = list(now.api.writes)
         assert await now.look() is None
         assert now.api.writes == writes
+        now.watch()
         del now.api.channels[KEY.name]
+        now.watch()
         assert await now.reconciler.look(KEY) is None
 
 
@@ -421,6 +437,7 @@ async def test_two_operators_at_once_do_no_harm() -> None:
             await now.tend_pods()
             if now.now_us % 1_000_000 == 0:
                 now.next_segment()
+            now.watch()
             await asyncio.gather(look(first), look(second))
         assert completed(now)
         assert now.record.term == 2
@@ -446,6 +463,7 @@ async def test_a_status_of_another_writer_is_left_alone() -> None:
     async with live_channel() as now:
         now.body["status"] = {"phase": "Splendid"}
         now.api.touch(now.body)
+        now.watch()
         assert await now.reconciler.look(KEY) is None
         assert now.body["status"] == {"phase": "Splendid"}
         assert list(now.api.pods) == ["first-1"]
@@ -463,7 +481,7 @@ async def test_who_is_on_a_node_that_is_emptied_hands_over_to_another_node() -> 
         assert (done["from"]["image"], done["framesLost"]) == (done["to"]["image"], 0)
         await now.run(2)
         assert list(now.api.pods) == ["first-2"]
-        assert await now.look() is None
+        assert await now.look() == rest_s(KEY)
 
 
 async def test_who_is_to_be_evicted_is_left_to_it() -> None:
@@ -487,7 +505,7 @@ async def test_whose_eviction_is_asked_for_hands_over_wherever_it_is() -> None:
         await now.run(2)
         assert list(now.api.pods) == ["first-2"]
         assert (await now.ask_to_evict("first-1"))["allowed"], "it is gone: the API server says so"
-        assert await now.look() is None
+        assert await now.look() == rest_s(KEY)
         notes = [e["note"] for e in now.api.events if e["reason"] == "EvictionRequested"]
         assert notes == ["descheduler asked to evict first-1: Moves"]
 
@@ -499,7 +517,7 @@ async def test_a_wish_to_evict_lapses() -> None:
         assert "paused" in (await now.ask_to_evict("first-1"))["status"]["message"]
         now.now_us += LAPSES_S * SECOND_US
         now.api.apply(KEY.name, spec(paused=False))
-        assert await now.look() is None
+        assert await now.look() == rest_s(KEY)
         assert now.record.handover is None
         await now.ask_to_evict("first-1")
         await now.look()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import aiohttp
 import pytest
-from kubernetes.aio.client import Configuration
+from kubernetes.aio.client import ApiClient, Configuration
 from pydantic import ValidationError
 from tests.unit.operator import samples
 
@@ -19,6 +21,7 @@ from hitless_operator.health import (
     queue_fault,
 )
 from hitless_operator.metrics import Metrics
+from hitless_operator.mirror import MirroredKube
 from hitless_operator.queue import QueueState
 from hitless_operator.settings import from_environment
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf, watch_session
@@ -147,7 +150,9 @@ def test_handlers_are_registered_in_a_registry_of_our_own() -> None:
     added: list[Key] = []
     pulse = WatchPulse(2, lambda: 0.0)
     updates = ActiveUpdates(add=added.append, add_in=lambda key, _: added.append(key))
-    registry = registry_of_kopf(added.append, updates, Configuration(host="http://x"), pulse)
+    config = Configuration(host="http://x")
+    mirror = MirroredKube(cast(ApiClient, None), now_s=lambda: 0.0)
+    registry = registry_of_kopf(added.append, updates, config, pulse, mirror=mirror)
     handlers = registry._watching.get_all_handlers()
     assert len(handlers) == 3
     assert not registry._changing.get_all_handlers()
