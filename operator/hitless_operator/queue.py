@@ -2,7 +2,7 @@
 
 Owns deduplication (a key waits once), order (a key is never worked on twice at a time), wake-ups,
 back-off after failures, and the bound on work done at once. It knows nothing of Kubernetes. kopf's
-handlers and the reconciler's own wake-ups feed it. A quiet key costs nothing: no timer, no entry.
+handlers and the reconciler's own wake-ups feed it. A quiet key costs a timer at most.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ K = TypeVar("K", bound=Hashable)
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 30.0
 BACKOFF_FACTOR = 2.0
+SOON_S = 60.0  # longer than any back-off
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,10 @@ class Timer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueState:
-    """For the health check. running_s_max: how long the longest look has been going on, seconds."""
+    """For the health check. delayed: keys with an appointment within SOON_S; others are at rest.
+
+    running_s_max: how long the longest look has been going on, seconds.
+    """
 
     waiting: int
     running: int
@@ -140,7 +144,7 @@ class WorkQueue(Generic[K]):
         return QueueState(
             waiting=len(self._ready),
             running=len(self._running),
-            delayed=len(self._delayed),
+            delayed=sum(when - now <= SOON_S for when, _ in self._delayed.values()),
             failing=len(self._failures),
             running_s_max=max((now - since for since in self._running.values()), default=0.0),
         )

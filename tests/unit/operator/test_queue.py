@@ -15,6 +15,7 @@ import pytest
 from hitless_operator.queue import (
     BACKOFF_FIRST_S,
     BACKOFF_MAX_S,
+    SOON_S,
     TryAgain,
     WorkQueue,
     backoff_s,
@@ -230,6 +231,16 @@ async def test_closing_cancels_what_runs_and_takes_no_more(work: Work, clock: Cl
     await clock.pass_s(10)
     assert work.looks == ["a"]
     assert work.running.total() == 0
+
+
+async def test_who_is_looked_at_much_later_counts_as_at_rest(
+    queue: WorkQueue[str], clock: Clock
+) -> None:
+    queue.add_in("a", SOON_S)
+    queue.add_in("b", SOON_S + 10)
+    assert queue.state().delayed == 1
+    await clock.pass_s(10)
+    assert queue.state().delayed == 2
 
 
 async def test_the_longest_look_shows(work: Work, queue: WorkQueue[str], clock: Clock) -> None:
