@@ -1,6 +1,6 @@
 """ISO BMFF boxes as bytes: writing them, and walking those that somebody else wrote.
 
-Pure functions over bytes (ISO/IEC 14496-12, section 4.2). mux.py writes with it, verify.py reads.
+Pure functions over bytes (ISO/IEC 14496-12, section 4.2). mux.py writes with it, verify/ reads.
 """
 
 from __future__ import annotations

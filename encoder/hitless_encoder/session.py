@@ -69,6 +69,16 @@ class Snapshot:
     failure: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """How a segment was made. busy_us: the work of its slowest track. made_us: when it was whole,
+    by the session's clock.
+    """
+
+    busy_us: int
+    made_us: int
+
+
 def _ignore(_segment: int) -> None:
     """Default for on_segment."""
 
@@ -122,7 +132,7 @@ class Session:
         self._thread = threading.Thread(target=self._run_source, name="source", daemon=True)
         self._assembly = Assembly(tuple(self.media.inits))
         self._recent: OrderedDict[int, dict[str, bytes]] = OrderedDict()
-        self._encode_us: OrderedDict[int, int] = OrderedDict()
+        self._makings: OrderedDict[int, Making] = OrderedDict()
         self._changed = asyncio.Condition()
         self._notices: set[asyncio.Task[None]] = set()
         self._current_frame: int | None = None
@@ -154,7 +164,7 @@ class Session:
     def snapshot(self) -> Snapshot:
         """The state at this moment."""
         report, pushes = self._source.report(), self._sink.report()
-        times = list(self._encode_us.values())
+        times = [making.busy_us for making in self._makings.values()]
         measured_us = sum(times)
         media_us = self._segment_us() * len(times)
         return Snapshot(
@@ -189,6 +199,10 @@ class Session:
         """The tracks of one of the newest RECENT_SEGMENTS segments, or None."""
         found = self._recent.get(segment)
         return None if found is None else dict(found)
+
+    def making(self, segment: int) -> Making | None:
+        """How one of the newest RECENT_SEGMENTS segments was made, or None."""
+        return self._makings.get(segment)
 
     async def wait_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
         """The tracks of a segment once it is encoded; None at the deadline or when it is gone.
@@ -314,8 +328,8 @@ class Session:
 
     def _complete(self, segment: int, tracks: Mapping[str, bytes], busy_us: int) -> None:
         self._recent[segment] = dict(tracks)
-        self._encode_us[segment] = busy_us
-        for table in (self._recent, self._encode_us):
+        self._makings[segment] = Making(busy_us=busy_us, made_us=self._clock.now_us())
+        for table in (self._recent, self._makings):
             while len(table) > RECENT_SEGMENTS:
                 table.popitem(last=False)
         self._encoded_segment = segment

@@ -16,6 +16,12 @@ PROTOCOL_SKEW_MAX = 1  # peers one version apart hand over
 # The first proposal holds unless a side was slow: each further round means another slow segment.
 ROUNDS_MAX = 5
 ATTEMPTS_MAX = 5  # of one call: a hole in the network in between, not a dead peer
+# What the incumbent's judgement tolerates where nobody says otherwise; reasons: docs/gate.md.
+SSIM_MIN_PERMILLE = 600
+LOUDNESS_MAX_DB = 6
+AV_OFFSET_MAX_MS = 20
+SPEED_MIN_PERCENT = 100
+LATE_MAX_MS = 4000
 CALL_S = 5  # for an answer that takes milliseconds; longer means that there is none
 
 
@@ -84,11 +90,14 @@ class Criteria:
     """What the operator demands of a handover event.
 
     lead_segments: least whole segments between agreement and event. verify_segments: how many are
-    judged. psnr_min_db: least luma PSNR. not_before_frame, not_after_frame: the event lies between
-    these two, 0 = any. rounds_max: proposals, counter-proposals included. attempts_max: how often
-    an unanswered call is made. call_s: how long an answer is waited for, seconds.
-    allow_discontinuity: the successor's tracks may be others, on the same grid of segments; the
-    origin then declares a discontinuity at the event.
+    judged. psnr_min_db: least PSNR of a plane. ssim_min_permille: least luma SSIM. loudness_max_db,
+    av_offset_max_ms: how far the sound may be from the incumbent's. speed_min_percent: least speed,
+    100 is real time. late_max_ms: how long after the incumbent's a segment may come.
+    not_before_frame, not_after_frame: the event lies between these two, 0 = any. rounds_max:
+    proposals, counter-proposals included. attempts_max: how often an unanswered call is made.
+    call_s: how long an answer is waited for, seconds. allow_discontinuity: the successor's tracks
+    may be others, on the same grid of segments; the origin then declares a discontinuity at the
+    event.
     """
 
     lead_segments: int
@@ -101,6 +110,11 @@ class Criteria:
     attempts_max: int = ATTEMPTS_MAX
     call_s: int = CALL_S
     allow_discontinuity: bool = False
+    ssim_min_permille: int = SSIM_MIN_PERMILLE
+    loudness_max_db: int = LOUDNESS_MAX_DB
+    av_offset_max_ms: int = AV_OFFSET_MAX_MS
+    speed_min_percent: int = SPEED_MIN_PERCENT
+    late_max_ms: int = LATE_MAX_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

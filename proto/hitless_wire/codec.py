@@ -7,6 +7,7 @@ so that the core's words and the wire's can't drift apart unseen (tests/unit/wir
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from hitless_handover.messages import (
     ATTEMPTS_MAX,
@@ -46,6 +47,14 @@ _PHASE_FROM_WIRE = {wire: phase for phase, wire in _PHASE_TO_WIRE.items()}
 _MODE_TO_WIRE = {m: pb.HandoverMode.Value(f"HANDOVER_MODE_{_shout(m)}") for m in HandoverMode}
 _MODE_FROM_WIRE = {wire: mode for mode, wire in _MODE_TO_WIRE.items()}
 _MODE_FROM_WIRE[pb.HANDOVER_MODE_UNSPECIFIED] = HandoverMode.PRIORITY
+# Thresholds that came later: absent where the sender does not know them.
+_THRESHOLDS = (
+    "ssim_min_permille",
+    "loudness_max_db",
+    "av_offset_max_ms",
+    "speed_min_percent",
+    "late_max_ms",
+)
 
 
 def reply_to_wire(reply: Reply) -> pb.Reply:
@@ -115,6 +124,7 @@ def criteria_to_wire(criteria: Criteria) -> pb.Criteria:
         attempts_max=criteria.attempts_max,
         call_seconds=criteria.call_s,
         allow_discontinuity=criteria.allow_discontinuity,
+        **{name: getattr(criteria, name) for name in _THRESHOLDS},
     )
 
 
@@ -136,7 +146,12 @@ def criteria_from_wire(wire: pb.Criteria) -> Criteria:
         attempts_max=wire.attempts_max or ATTEMPTS_MAX,
         call_s=wire.call_seconds or CALL_S,
         allow_discontinuity=wire.allow_discontinuity,
+        **{name: getattr(wire, name) for name in _THRESHOLDS if _is_set(wire, name)},
     )
+
+
+def _is_set(wire: pb.Criteria, name: str) -> bool:
+    return any(field.name == name for field, _ in wire.ListFields())
 
 
 def anchor_to_wire(anchor: Anchor) -> pb.Anchor:
@@ -186,13 +201,16 @@ def timeline_from_wire(wire: pb.Timeline) -> Timeline:
         raise WireError(f"timeline: {error}") from error
 
 
-def sync_to_wire(info: SyncInfo) -> pb.SyncInfo:
-    """Sync information of one encoder."""
+def sync_to_wire(info: SyncInfo, inits: Mapping[str, bytes] | None = None) -> pb.SyncInfo:
+    """Sync information of one encoder. inits: its init segments, where they are told as well."""
+    known = inits or {}
     return pb.SyncInfo(
         timeline=timeline_to_wire(info.timeline),
         fingerprint=info.fingerprint,
         anchor=None if info.anchor is None else anchor_to_wire(info.anchor),
-        init_digests=[pb.InitDigest(track=t, sha256=d) for t, d in info.init_digests],
+        init_digests=[
+            pb.InitDigest(track=t, sha256=d, init=known.get(t, b"")) for t, d in info.init_digests
+        ],
         current_frame=info.current_frame,
         head_segment=info.head_segment,
     )
@@ -208,6 +226,11 @@ def sync_from_wire(wire: pb.SyncInfo) -> SyncInfo:
         current_frame=wire.current_frame,
         head_segment=wire.head_segment,
     )
+
+
+def inits_from_wire(wire: pb.SyncInfo) -> dict[str, bytes]:
+    """The init segments of an encoder by track, as far as it tells them."""
+    return {one.track: one.init for one in wire.init_digests if one.init}
 
 
 def handover_report_to_wire(report: HandoverReport) -> pb.HandoverReport:

@@ -22,7 +22,17 @@ from pydantic import (
     model_validator,
 )
 
-from hitless_handover.messages import ATTEMPTS_MAX, CALL_S, ROUNDS_MAX, HandoverMode
+from hitless_handover.messages import (
+    ATTEMPTS_MAX,
+    AV_OFFSET_MAX_MS,
+    CALL_S,
+    LATE_MAX_MS,
+    LOUDNESS_MAX_DB,
+    ROUNDS_MAX,
+    SPEED_MIN_PERCENT,
+    SSIM_MIN_PERMILLE,
+    HandoverMode,
+)
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Anchor, Timeline
 from hitless_wire.model import Model, without_none
@@ -161,8 +171,51 @@ class Verify(Model):
 
     segments: Annotated[int, Field(ge=1, le=10, description="Segments to judge.")] = 2
     psnr_min_db: Annotated[
-        int, Field(ge=0, le=60, description="Least luma PSNR against the incumbent's picture, dB.")
+        int,
+        Field(
+            ge=0,
+            le=60,
+            description="Least PSNR of luma, Cb and Cr against the incumbent's picture, dB.",
+        ),
     ] = 26
+    ssim_min_permille: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="Least luma SSIM against the incumbent's picture, thousandths.",
+        ),
+    ] = SSIM_MIN_PERMILLE
+    loudness_max_db: Annotated[
+        int,
+        Field(
+            ge=1, le=60, description="How much louder or quieter the sound of a segment may be, dB."
+        ),
+    ] = LOUDNESS_MAX_DB
+    av_offset_max_ms: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=500,
+            description="How early or late the sound may be against the incumbent's, milliseconds.",
+        ),
+    ] = AV_OFFSET_MAX_MS
+    speed_min_percent: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="Least speed over the judged segments; 100 is real time, 0: any.",
+        ),
+    ] = SPEED_MIN_PERCENT
+    late_max_ms: Annotated[
+        int,
+        Field(
+            ge=100,
+            le=60_000,
+            description="How long after the incumbent's own each segment may come, milliseconds.",
+        ),
+    ] = LATE_MAX_MS
 
 
 class Deadlines(Model):

@@ -156,6 +156,15 @@ class Conductor:
         """This encoder's tracks of a segment, waited for until the deadline."""
         return await self._session().wait_segment(segment, deadline_us)
 
+    def late_us(self, segment: int, arrived_us: int) -> int:
+        """How long after this encoder's own a segment came, microseconds; 0 when that is gone."""
+        making = self._session().making(segment)
+        return 0 if making is None else arrived_us - making.made_us
+
+    def now_us(self) -> int:
+        """By the clock of this encoder."""
+        return self._clock.now_us()
+
     # --- the machine ---
 
     def _watch_anchor(self) -> None:
@@ -234,7 +243,7 @@ class Conductor:
             case SendAnnounce():
                 return await calls.announce(side, self._peer.identity)
             case SendSync():
-                return await calls.synchronise(side, self.sync())
+                return await calls.synchronise(side, self.sync(), self._inits)
             case SendSamples():
                 return await calls.verify(side, request.segments, self._session(), self._inits)
             case SendPropose():

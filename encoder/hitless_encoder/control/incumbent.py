@@ -62,9 +62,11 @@ class Incumbent:
 
         return await self._answer("Announce", call)
 
-    async def synchronise(self, side: Side, own: SyncInfo) -> Reply:
+    async def synchronise(self, side: Side, own: SyncInfo, inits: Mapping[str, bytes]) -> Reply:
         """Are the outputs interchangeable?"""
-        request = pb.SynchroniseRequest(handover_id=side.handover_id, successor=sync_to_wire(own))
+        request = pb.SynchroniseRequest(
+            handover_id=side.handover_id, successor=sync_to_wire(own, inits)
+        )
 
         async def call(stub: HandoverServiceStub) -> pb.Reply:
             return (await stub.Synchronise(request, timeout=side.criteria.call_s)).reply
@@ -129,6 +131,7 @@ async def _samples(
     first = 0 if newest is None else newest + 1
     for segment in range(first, first + count):
         tracks = await segments.wait_segment(segment, side.deadline_us)
+        making = segments.making(segment)
         for track, media in sorted((tracks or {}).items()):
             yield pb.VerifyRequest(
                 handover_id=side.handover_id,
@@ -136,4 +139,5 @@ async def _samples(
                 track=track,
                 init=inits[track],
                 media=media,
+                encode_us=None if making is None else making.busy_us,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hitless_encoder.session import Snapshot
+from hitless_encoder.session import Making, Snapshot
 
 
 class Pipeline(Protocol):
@@ -20,4 +20,8 @@ class Pipeline(Protocol):
 
     async def wait_segment(self, segment: int, deadline_us: int) -> dict[str, bytes] | None:
         """The tracks of a segment once it is encoded; None at the deadline or when it is gone."""
+        ...
+
+    def making(self, segment: int) -> Making | None:
+        """How and when a segment was made; None when it is gone."""
         ...

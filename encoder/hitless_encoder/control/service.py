@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +22,8 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from hitless_encoder.control.conductor import Conductor
-from hitless_encoder.verify import Encoded, Verdict, judge, judge_other_tracks
+from hitless_encoder.control.init_segments import told_apart
+from hitless_encoder.verify import Arrival, Encoded, Verdict, judge, judge_other_tracks, judge_pace
 from hitless_handover.messages import Criteria, PeerPhase, Refusal
 from hitless_handover.peer_model import (
     Arm,
@@ -45,6 +47,7 @@ from hitless_wire.codec import (
     abort_from_wire,
     announce_from_wire,
     begin_from_wire,
+    inits_from_wire,
     reply_to_wire,
     report_to_wire,
     sync_from_wire,
@@ -98,6 +101,15 @@ class EncoderService(EncoderServiceServicer):
         return pb.AbortResponse(reply=reply_to_wire(reply))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """One segment of the successor. arrived_us: when its first track came."""
+
+    segment: int
+    arrived_us: int
+    samples: list[pb.VerifyRequest] = field(default_factory=list)
+
+
 class HandoverService(HandoverServiceServicer):
     """What a successor asks of this encoder, the incumbent."""
 
@@ -127,8 +139,9 @@ class HandoverService(HandoverServiceServicer):
         except WireError as error:
             reply = Reply(accepted=False, reason=Refusal.MISMATCH, message=str(error))
         else:
+            ours, theirs = told_apart(own, other, self._inits, inits_from_wire(request.successor))
             reply = self._conductor.ask(
-                Synchronise(handover_id=request.handover_id, own=own, other=other)
+                Synchronise(handover_id=request.handover_id, own=ours, other=theirs)
             )
         return pb.SynchroniseResponse(reply=reply_to_wire(reply), incumbent=sync_to_wire(own))
 
@@ -136,17 +149,17 @@ class HandoverService(HandoverServiceServicer):
         self, request_iterator: AsyncIterator[pb.VerifyRequest], context: Context
     ) -> pb.VerifyResponse:
         """Judge the successor's segments against this encoder's own."""
-        handover_id, judged = "", 0
-        async for samples in _by_segment(request_iterator):
-            handover_id = samples[0].handover_id
+        handover_id, arrivals = "", list[Arrival]()
+        async for sent in _by_segment(request_iterator, self._conductor.now_us):
+            handover_id = sent.samples[0].handover_id
             side = self._conductor.side(handover_id)
             if side is None or side.phase is not PeerPhase.SYNCHRONISED:
                 break  # the machine says what that means
-            fault = await self._fault_of(side, samples)
+            fault = await self._fault_of(side, sent)
             if fault:
                 return self._judged(handover_id, fault)
-            judged += 1
-        return self._judged(handover_id, self._too_few(handover_id, judged))
+            arrivals.append(self._arrival(sent))
+        return self._judged(handover_id, self._fault_of_pace(handover_id, arrivals))
 
     async def Propose(self, request: pb.ProposeRequest, context: Context) -> pb.ProposeResponse:
         """The event shall be at this frame."""
@@ -163,16 +176,16 @@ class HandoverService(HandoverServiceServicer):
         reply = self._conductor.ask(abort_from_wire(request))
         return pb.CallOffResponse(reply=reply_to_wire(reply))
 
-    async def _fault_of(self, side: Side, samples: Sequence[pb.VerifyRequest]) -> str:
+    async def _fault_of(self, side: Side, sent: _Sent) -> str:
         """What is wrong with one segment; empty when nothing is."""
-        segment = samples[0].segment
+        segment = sent.segment
         own = await self._conductor.own_segment(segment, side.deadline_us)
         if own is None:
             return f"segment {segment} is not one that this encoder has made"
-        verdict = await asyncio.to_thread(self._judge, side.criteria, segment, own, samples)
+        verdict = await asyncio.to_thread(self._judge, side.criteria, segment, own, sent.samples)
         told = {"handover": side.handover_id}
         _log.info("segment %d of the successor: %s", segment, verdict, extra=told)
-        return "" if verdict.ok else verdict.message
+        return "" if verdict.ok else str(verdict)
 
     def _judge(
         self,
@@ -183,15 +196,30 @@ class HandoverService(HandoverServiceServicer):
     ) -> Verdict:
         media = {sample.track: sample.media for sample in samples}
         inits = {sample.track: sample.init for sample in samples}
-        if not criteria.allow_discontinuity or inits == self._inits:
-            return judge(own, media, inits, self._timeline, segment, criteria.psnr_min_db)
         ours, theirs = Encoded(media=own, inits=self._inits), Encoded(media=media, inits=inits)
-        return judge_other_tracks(ours, theirs, self._timeline, segment, criteria.psnr_min_db)
+        others = criteria.allow_discontinuity and inits != self._inits
+        judging = judge_other_tracks if others else judge
+        return judging(ours, theirs, self._timeline, segment, criteria)
 
-    def _too_few(self, handover_id: str, judged: int) -> str:
+    def _arrival(self, sent: _Sent) -> Arrival:
+        said = sent.samples[0]
+        return Arrival(
+            segment=sent.segment,
+            late_us=self._conductor.late_us(sent.segment, sent.arrived_us),
+            encode_us=said.encode_us if said.HasField("encode_us") else None,
+        )
+
+    def _fault_of_pace(self, handover_id: str, arrivals: Sequence[Arrival]) -> str:
+        """What is wrong with the number of segments and with their times; empty: nothing."""
         side = self._conductor.side(handover_id)
-        wanted = 0 if side is None else side.criteria.verify_segments
-        return "" if judged >= wanted else f"{judged} of {wanted} segments came in time"
+        if side is None:
+            return ""
+        wanted = side.criteria.verify_segments
+        if len(arrivals) < wanted:
+            return f"TooLate: {len(arrivals)} of {wanted} segments came in time"
+        verdict = judge_pace(arrivals, self._timeline, side.criteria)
+        _log.info("pace of the successor: %s", verdict, extra={"handover": handover_id})
+        return "" if verdict.ok else str(verdict)
 
     def _judged(self, handover_id: str, fault: str) -> pb.VerifyResponse:
         reply = self._conductor.ask(Judged(handover_id=handover_id, ok=not fault, message=fault))
@@ -199,16 +227,19 @@ class HandoverService(HandoverServiceServicer):
 
 
 async def _by_segment(
-    samples: AsyncIterator[pb.VerifyRequest],
-) -> AsyncIterator[list[pb.VerifyRequest]]:
-    """The tracks of one segment at a time: they come one after the other."""
-    gathered: list[pb.VerifyRequest] = []
+    samples: AsyncIterator[pb.VerifyRequest], now_us: Callable[[], int]
+) -> AsyncIterator[_Sent]:
+    """The tracks of one segment at a time: they come one after the other, once it is whole."""
+    gathered: _Sent | None = None
     async for sample in samples:
-        if gathered and (sample.segment != gathered[0].segment or len(gathered) >= TRACKS_MAX):
-            yield gathered
-            gathered = []
-        gathered.append(sample)
-    if gathered:
+        if gathered is None or (
+            sample.segment != gathered.segment or len(gathered.samples) >= TRACKS_MAX
+        ):
+            if gathered is not None:
+                yield gathered
+            gathered = _Sent(segment=sample.segment, arrived_us=now_us())
+        gathered.samples.append(sample)
+    if gathered is not None:
         yield gathered
 
 

@@ -231,11 +231,16 @@ class Criteria(_message.Message):
     ATTEMPTS_MAX_FIELD_NUMBER: _builtins.int
     CALL_SECONDS_FIELD_NUMBER: _builtins.int
     ALLOW_DISCONTINUITY_FIELD_NUMBER: _builtins.int
+    SSIM_MIN_PERMILLE_FIELD_NUMBER: _builtins.int
+    LOUDNESS_MAX_DB_FIELD_NUMBER: _builtins.int
+    AV_OFFSET_MAX_MS_FIELD_NUMBER: _builtins.int
+    SPEED_MIN_PERCENT_FIELD_NUMBER: _builtins.int
+    LATE_MAX_MS_FIELD_NUMBER: _builtins.int
     lead_segments: _builtins.int
     """Least whole segments between agreement and event."""
     verify_segments: _builtins.int
     psnr_min_db: _builtins.int
-    """Least luma PSNR in dB."""
+    """Least PSNR in dB."""
     not_before_frame: _builtins.int
     """Earliest frame of the event; 0: any."""
     not_after_frame: _builtins.int
@@ -251,6 +256,18 @@ class Criteria(_message.Message):
     """The successor's tracks may be others, on the same grid of segments. Whoever does not know this
     refuses them.
     """
+    ssim_min_permille: _builtins.int
+    """The further thresholds of the judgement; absent: the receiver's default.
+    Least SSIM of the luma, in thousandths.
+    """
+    loudness_max_db: _builtins.int
+    """How much louder or quieter the sound may be, dB."""
+    av_offset_max_ms: _builtins.int
+    """How early or late the sound may be, milliseconds."""
+    speed_min_percent: _builtins.int
+    """Least speed, percent of real time."""
+    late_max_ms: _builtins.int
+    """How long after the incumbent's own a segment may come, milliseconds."""
     def __init__(
         self,
         *,
@@ -264,12 +281,36 @@ class Criteria(_message.Message):
         attempts_max: _builtins.int = ...,
         call_seconds: _builtins.int = ...,
         allow_discontinuity: _builtins.bool = ...,
+        ssim_min_permille: _builtins.int | None = ...,
+        loudness_max_db: _builtins.int | None = ...,
+        av_offset_max_ms: _builtins.int | None = ...,
+        speed_min_percent: _builtins.int | None = ...,
+        late_max_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_av_offset_max_ms", b"_av_offset_max_ms", "_late_max_ms", b"_late_max_ms", "_loudness_max_db", b"_loudness_max_db", "_speed_min_percent", b"_speed_min_percent", "_ssim_min_permille", b"_ssim_min_permille", "av_offset_max_ms", b"av_offset_max_ms", "late_max_ms", b"late_max_ms", "loudness_max_db", b"loudness_max_db", "speed_min_percent", b"speed_min_percent", "ssim_min_permille", b"ssim_min_permille"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_discontinuity", b"allow_discontinuity", "attempts_max", b"attempts_max", "call_seconds", b"call_seconds", "lead_segments", b"lead_segments", "mode", b"mode", "not_after_frame", b"not_after_frame", "not_before_frame", b"not_before_frame", "psnr_min_db", b"psnr_min_db", "rounds_max", b"rounds_max", "verify_segments", b"verify_segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_av_offset_max_ms", b"_av_offset_max_ms", "_late_max_ms", b"_late_max_ms", "_loudness_max_db", b"_loudness_max_db", "_speed_min_percent", b"_speed_min_percent", "_ssim_min_permille", b"_ssim_min_permille", "allow_discontinuity", b"allow_discontinuity", "attempts_max", b"attempts_max", "av_offset_max_ms", b"av_offset_max_ms", "call_seconds", b"call_seconds", "late_max_ms", b"late_max_ms", "lead_segments", b"lead_segments", "loudness_max_db", b"loudness_max_db", "mode", b"mode", "not_after_frame", b"not_after_frame", "not_before_frame", b"not_before_frame", "psnr_min_db", b"psnr_min_db", "rounds_max", b"rounds_max", "speed_min_percent", b"speed_min_percent", "ssim_min_permille", b"ssim_min_permille", "verify_segments", b"verify_segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__av_offset_max_ms: _TypeAlias = _typing.Literal["av_offset_max_ms"]  # noqa: Y015
+    _WhichOneofArgType__av_offset_max_ms: _TypeAlias = _typing.Literal["_av_offset_max_ms", b"_av_offset_max_ms"]  # noqa: Y015
+    _WhichOneofReturnType__late_max_ms: _TypeAlias = _typing.Literal["late_max_ms"]  # noqa: Y015
+    _WhichOneofArgType__late_max_ms: _TypeAlias = _typing.Literal["_late_max_ms", b"_late_max_ms"]  # noqa: Y015
+    _WhichOneofReturnType__loudness_max_db: _TypeAlias = _typing.Literal["loudness_max_db"]  # noqa: Y015
+    _WhichOneofArgType__loudness_max_db: _TypeAlias = _typing.Literal["_loudness_max_db", b"_loudness_max_db"]  # noqa: Y015
+    _WhichOneofReturnType__speed_min_percent: _TypeAlias = _typing.Literal["speed_min_percent"]  # noqa: Y015
+    _WhichOneofArgType__speed_min_percent: _TypeAlias = _typing.Literal["_speed_min_percent", b"_speed_min_percent"]  # noqa: Y015
+    _WhichOneofReturnType__ssim_min_permille: _TypeAlias = _typing.Literal["ssim_min_permille"]  # noqa: Y015
+    _WhichOneofArgType__ssim_min_permille: _TypeAlias = _typing.Literal["_ssim_min_permille", b"_ssim_min_permille"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__av_offset_max_ms) -> _WhichOneofReturnType__av_offset_max_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late_max_ms) -> _WhichOneofReturnType__late_max_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loudness_max_db) -> _WhichOneofReturnType__loudness_max_db | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__speed_min_percent) -> _WhichOneofReturnType__speed_min_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ssim_min_permille) -> _WhichOneofReturnType__ssim_min_permille | None: ...
 
 Global___Criteria: _TypeAlias = Criteria  # noqa: Y015
 
@@ -347,18 +388,22 @@ class InitDigest(_message.Message):
 
     TRACK_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    INIT_FIELD_NUMBER: _builtins.int
     track: _builtins.str
     sha256: _builtins.str
     """SHA-256 of the init segment, hex."""
+    init: _builtins.bytes
+    """The init segment itself, so that a refusal can name the box that differs; empty: not told."""
     def __init__(
         self,
         *,
         track: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        init: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["init", b"init", "sha256", b"sha256", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -882,11 +927,14 @@ class VerifyRequest(_message.Message):
     TRACK_FIELD_NUMBER: _builtins.int
     INIT_FIELD_NUMBER: _builtins.int
     MEDIA_FIELD_NUMBER: _builtins.int
+    ENCODE_US_FIELD_NUMBER: _builtins.int
     handover_id: _builtins.str
     segment: _builtins.int
     track: _builtins.str
     init: _builtins.bytes
     media: _builtins.bytes
+    encode_us: _builtins.int
+    """How long the successor's slowest track took to encode the segment, microseconds."""
     def __init__(
         self,
         *,
@@ -895,12 +943,15 @@ class VerifyRequest(_message.Message):
         track: _builtins.str = ...,
         init: _builtins.bytes = ...,
         media: _builtins.bytes = ...,
+        encode_us: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_encode_us", b"_encode_us", "encode_us", b"encode_us"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["handover_id", b"handover_id", "init", b"init", "media", b"media", "segment", b"segment", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_encode_us", b"_encode_us", "encode_us", b"encode_us", "handover_id", b"handover_id", "init", b"init", "media", b"media", "segment", b"segment", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__encode_us: _TypeAlias = _typing.Literal["encode_us"]  # noqa: Y015
+    _WhichOneofArgType__encode_us: _TypeAlias = _typing.Literal["_encode_us", b"_encode_us"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__encode_us) -> _WhichOneofReturnType__encode_us | None: ...
 
 Global___VerifyRequest: _TypeAlias = VerifyRequest  # noqa: Y015
 

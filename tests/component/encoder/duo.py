@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from hack.stand_ins import bad_encoder
 from tests.component.encoder.studio import Receiver, make_config
 
 import hitless_encoder
@@ -42,18 +43,23 @@ async def encoder(
     *,
     silent: bool = False,
     protocol: int = 0,
+    fault: str = "",
 ) -> AsyncIterator[Running]:
-    """A process that serves gRPC. protocol: how many versions it is ahead of this one."""
+    """A process that serves gRPC. protocol: how many versions it is ahead of this one.
+
+    fault: what is wrong with it, one of bad_encoder.FAULTS.
+    """
     config = make_config(
         sizes=ladder, segment_frames=SEGMENT_FRAMES, ingest_url=end.url, encoder_id=name
     ).model_copy(update={"silent_standby": silent})
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *program(protocol), "--grpc-host", "127.0.0.1", "--grpc-port", "0",
+        sys.executable, *program(protocol, fault), "--grpc-host", "127.0.0.1", "--grpc-port", "0",
         env={
             **os.environ,
             "HITLESS_ENCODER_CONFIG": config.to_json(),
             "HITLESS_VERSION": preset,
             "HITLESS_PRESET": preset,
+            bad_encoder.FAULT_VARIABLE: fault,
         },
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
@@ -63,12 +69,15 @@ async def encoder(
     try:
         yield Running(name=name, address=address)
     finally:
-        process.send_signal(signal.SIGTERM)
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
         await asyncio.gather(process.wait(), drain)
 
 
-def program(protocol: int) -> tuple[str, ...]:
-    """The encoder, or one that says it speaks another version of the protocol."""
+def program(protocol: int, fault: str = "") -> tuple[str, ...]:
+    """The encoder, or one that says it speaks another version of the protocol, or a bad one."""
+    if fault:
+        return (bad_encoder.__file__,)
     if not protocol:
         return ("-m", hitless_encoder.__name__)
     disguised = f"""

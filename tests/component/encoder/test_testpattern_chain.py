@@ -11,7 +11,8 @@ from tests.component.encoder.studio import (
     tones_of_frames,
 )
 
-from hitless_encoder.verify import Reason, check_structure, judge
+from hitless_encoder.verify import Encoded, Reason, check_structure, judge
+from hitless_handover.messages import Criteria
 from hitless_handover.pattern import TONES
 
 SMALL = ((426, 240, 600), (256, 144, 300))
@@ -74,12 +75,14 @@ async def test_two_versions_are_interchangeable_but_not_identical() -> None:
     assert old.inits == new.inits
     assert old.snapshot.fingerprint == new.snapshot.fingerprint
     (segment,) = old.segments
-    own, other = old.segments[segment], new.segments[segment]
-    assert own["v240"] != other["v240"]
-    verdict = judge(own, other, old.inits, old.timeline, segment, 26)
+    own = Encoded(media=old.segments[segment], inits=old.inits)
+    other = Encoded(media=new.segments[segment], inits=new.inits)
+    assert own.media["v240"] != other.media["v240"]
+    criteria = Criteria(lead_segments=1, verify_segments=1, psnr_min_db=26)
+    verdict = judge(own, other, old.timeline, segment, criteria)
     assert verdict.ok, verdict.message
     assert verdict.reason is Reason.EQUIVALENT
-    assert {figures.track for figures in verdict.psnr} == {"v240", "v144"}
+    assert {figures.track for figures in verdict.figures} == {"v240", "v144"}
 
 
 async def test_a_session_tells_how_it_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hitless_encoder import audio
 from hitless_encoder.boxes import walk
 from hitless_encoder.mux import media_chunk
 from hitless_encoder.verify import Encoded, Reason, Verdict, judge, judge_other_tracks
+from hitless_handover.messages import Criteria
 from hitless_wire.resources import AudioTrack
 
 SIZES = ((256, 144, 300), (192, 108, 200))
@@ -29,10 +31,14 @@ def later() -> Recording:
     return asyncio.run(record(make_config(sizes=SIZES), segments=2, start_us=START_US + 40_000_000))
 
 
-def verdict(made: Recording, other: dict[str, bytes], psnr_min_db: float = 26) -> Verdict:
+CRITERIA = Criteria(lead_segments=1, verify_segments=1, psnr_min_db=26)
+
+
+def verdict(made: Recording, other: dict[str, bytes], criteria: Criteria = CRITERIA) -> Verdict:
     number = min(made.segments)
-    own = made.segments[number]
-    return judge(own, other, made.inits, made.timeline, number, psnr_min_db)
+    own = Encoded(media=made.segments[number], inits=made.inits)
+    theirs = Encoded(media=other, inits=made.inits)
+    return judge(own, theirs, made.timeline, number, criteria)
 
 
 def first(made: Recording) -> dict[str, bytes]:
@@ -136,13 +142,13 @@ def test_silence_in_place_of_sound_is_found(made: Recording) -> None:
     )
     said = verdict(made, other)
     assert said.reason is Reason.SOUND_DIFFERS
-    assert "loudness expected" in said.message
+    assert said.message.endswith("got -50.0 dBFS: there is no sound")
 
 
 def test_the_threshold_decides(made: Recording) -> None:
     other = asyncio.run(record(make_config(sizes=SIZES), segments=1, preset="superfast"))
-    assert verdict(made, first(other), 26).reason is Reason.EQUIVALENT
-    strict = verdict(made, first(other), 99)
+    assert verdict(made, first(other)).reason is Reason.EQUIVALENT
+    strict = verdict(made, first(other), replace(CRITERIA, psnr_min_db=99))
     assert strict.reason is Reason.PICTURE_DIFFERS
 
 
@@ -158,14 +164,14 @@ def of_other_tracks(made: Recording, other: dict[str, bytes], inits: dict[str, b
     number = min(made.segments)
     own = Encoded(media=made.segments[number], inits=made.inits)
     return judge_other_tracks(
-        own, Encoded(media=other, inits=inits), made.timeline, number, psnr_min_db=26
+        own, Encoded(media=other, inits=inits), made.timeline, number, CRITERIA
     )
 
 
 def test_another_ladder_shows_the_same_pictures(made: Recording, other_ladder: Recording) -> None:
     said = of_other_tracks(made, first(other_ladder), dict(other_ladder.inits))
     assert (said.ok, said.reason) == (True, Reason.EQUIVALENT), said
-    assert [figures.track for figures in said.psnr] == ["v144", "v72"]
+    assert [figures.track for figures in said.figures] == ["v144", "v72"]
 
 
 def test_another_ladder_with_other_pictures_is_found(

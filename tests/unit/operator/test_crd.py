@@ -92,7 +92,15 @@ def test_defaults_of_the_spec_are_those_of_the_model() -> None:
     assert EncoderDeploymentSpec.model_validate(filled) == EncoderDeploymentSpec.model_validate(
         given
     )
-    assert filled["handover"]["verify"] == {"segments": 2, "psnrMinDb": 26}
+    assert filled["handover"]["verify"] == {
+        "segments": 2,
+        "psnrMinDb": 26,
+        "ssimMinPermille": 600,
+        "loudnessMaxDb": 6,
+        "avOffsetMaxMs": 20,
+        "speedMinPercent": 100,
+        "lateMaxMs": 4000,
+    }
 
 
 def fill(schema: dict[str, Any], value: Any) -> Any:

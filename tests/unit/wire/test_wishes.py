@@ -170,6 +170,11 @@ def test_criteria_survive_the_wire() -> None:
         attempts_max=7,
         call_s=8,
         allow_discontinuity=True,
+        ssim_min_permille=0,
+        loudness_max_db=9,
+        av_offset_max_ms=10,
+        speed_min_percent=0,
+        late_max_ms=11,
     )
     assert criteria_from_wire(criteria_to_wire(sent)) == sent
 
@@ -178,6 +183,7 @@ def test_what_version_1_does_not_say_has_its_default() -> None:
     read = criteria_from_wire(pb.Criteria(lead_segments=1, verify_segments=2, psnr_min_db=3))
     assert read.mode is HandoverMode.PRIORITY
     assert (read.rounds_max, read.attempts_max, read.call_s) == (ROUNDS_MAX, ATTEMPTS_MAX, CALL_S)
+    assert read == Criteria(lead_segments=1, verify_segments=2, psnr_min_db=3)
     assert not read.allow_discontinuity
     assert take_from_wire(pb.TakeRequest(term=3)) == Take(term=3)
     assert abort_from_wire(pb.AbortRequest(handover_id="h")) == Abort(handover_id="h", reason="")
