@@ -9,8 +9,8 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,10 +21,15 @@ VERSION_LABEL = "org.opencontainers.image.version"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One image of an archive: its name, its version, and what it changes in the environment."""
+    """One image of an archive: its name, its version, and what it changes in the environment.
+
+    files: added to the image, by absolute path. entrypoint: in place of the image's, if not empty.
+    """
 
     reference: str
     env: Mapping[str, str]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    entrypoint: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -46,24 +51,59 @@ def write_variants(source: Path, target: Path, variants: Iterable[Variant]) -> N
         layers = [f"{digest.partition(':')[2]}.tar" for digest in config["rootfs"]["diff_ids"]]
         for name, layer in dict(zip(layers, image["Layers"], strict=True)).items():
             _add(new, name, *_open(old, layer))
-        _add_json(new, "manifest.json", [_add_variant(new, config, layers, v) for v in variants])
+        added = dict[str, bytes]()
+        entries = [_add_variant(new, config, layers, v, added) for v in variants]
+        for name, content in added.items():
+            _add(new, name, len(content), io.BytesIO(content))
+        _add_json(new, "manifest.json", entries)
 
 
 def _add_variant(
-    new: tarfile.TarFile, config: dict[str, Any], layers: list[str], variant: Variant
+    new: tarfile.TarFile,
+    config: dict[str, Any],
+    layers: list[str],
+    variant: Variant,
+    added: dict[str, bytes],
 ) -> dict[str, Any]:
-    """Add the variant's configuration; return its entry for the manifest."""
+    """Add the variant's configuration; return its entry for the manifest.
+
+    added: layers that variants have beyond `layers`, by name; this one's goes in.
+    """
+    if variant.files:
+        content = _layer(variant.files)
+        digest = hashlib.sha256(content).hexdigest()
+        added[f"{digest}.tar"] = content
+        layers = [*layers, f"{digest}.tar"]
+        config = _with_layer(config, f"sha256:{digest}")
     inner = config["config"]
     kept = [pair for pair in inner.get("Env") or () if pair.partition("=")[0] not in variant.env]
     changed = {
         **inner,
         "Env": [*kept, *(f"{name}={value}" for name, value in variant.env.items())],
         "Labels": {**(inner.get("Labels") or {}), VERSION_LABEL: variant.version},
+        "Entrypoint": list(variant.entrypoint) or inner.get("Entrypoint"),
     }
     content = json.dumps({**config, "config": changed}).encode()
     name = f"{hashlib.sha256(content).hexdigest()}.json"
     _add(new, name, len(content), io.BytesIO(content))
     return {"Config": name, "RepoTags": [variant.reference], "Layers": layers}
+
+
+def _layer(files: Mapping[str, bytes]) -> bytes:
+    """A layer of files that anybody may read; the same bytes for the same files."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as layer:
+        for path in sorted(files):
+            _add(layer, path.lstrip("/"), len(files[path]), io.BytesIO(files[path]))
+    return content.getvalue()
+
+
+def _with_layer(config: dict[str, Any], diff_id: str) -> dict[str, Any]:
+    rootfs = config["rootfs"]
+    changed = {**config, "rootfs": {**rootfs, "diff_ids": [*rootfs["diff_ids"], diff_id]}}
+    if "history" in config:
+        changed["history"] = [*config["history"], {"created_by": "files of a variant"}]
+    return changed
 
 
 def _read(archive: tarfile.TarFile, name: str) -> bytes:

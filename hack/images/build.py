@@ -3,6 +3,7 @@
 
     build.py build [--base IMAGE] [--tool auto|docker|buildah] [operator|origin|encoder ...]
     build.py encoder --version v7 [v8 ...] [--preset superfast]
+    build.py bad --fault green [frozen ...]
     build.py list
 
 Prints a JSON object of reference to archive, or with --paths each archive once; progress goes to
@@ -33,6 +34,9 @@ from hack.images.engine import Buildah, Engine, buildah_storage, choose
 from hack.images.roles import IMAGES, ROLES, ROOT, Role
 
 ENCODER_PRESETS = {"v1": "superfast", "v2": "veryfast"}
+BAD_ENCODER = roles.ROOT / "hack" / "stand_ins" / "bad_encoder.py"
+BAD_ENCODER_PATH = "/opt/hitless/bad_encoder.py"  # in the image
+BAD_PREFIX = "bad-"  # of the tag; the rest is the fault
 
 KEPT_ARCHIVES = 4  # of each role; the demo may still be loading the last but one
 KEPT_INPUTS = 2  # base systems, and sets of wheels
@@ -295,8 +299,12 @@ def build_roles(build: Build, args: argparse.Namespace) -> dict[str, Path]:
 def build_encoder(build: Build, args: argparse.Namespace) -> dict[str, Path]:
     """`encoder`: more versions of the encoder, all in one archive."""
     variants = [encoder_variant(version, args.preset) for version in args.version]
+    return _build_variants(build, args.tool, variants)
+
+
+def _build_variants(build: Build, tool: str, variants: Sequence[Variant]) -> dict[str, Path]:
     role = ROLES["encoder"]
-    source = build.ensure([role], args.tool)[role]
+    source = build.ensure([role], tool)[role]
     name = hashlib.sha256(repr(variants).encode()).hexdigest()[:8]
     target = source.with_name(f"{source.stem}-{name}.tar")
     if not target.exists():
@@ -305,12 +313,31 @@ def build_encoder(build: Build, args: argparse.Namespace) -> dict[str, Path]:
     return {variant.reference: target for variant in variants}
 
 
+def bad_variant(fault: str) -> Variant:
+    """An encoder that is wrong on purpose, for tests: the product's image and one file."""
+    version = f"{BAD_PREFIX}{fault}"
+    return Variant(
+        reference=ROLES["encoder"].reference(version),
+        env={"HITLESS_VERSION": version, "HITLESS_PRESET": "superfast", "HITLESS_FAULT": fault},
+        files={BAD_ENCODER_PATH: BAD_ENCODER.read_bytes()},
+        entrypoint=("python3", BAD_ENCODER_PATH),
+    )
+
+
+def build_bad(build: Build, args: argparse.Namespace) -> dict[str, Path]:
+    """`bad`: one image for each fault, all in one archive."""
+    return _build_variants(build, args.tool, [bad_variant(fault) for fault in args.fault])
+
+
 def list_images(cache: Cache) -> dict[str, Path]:
     """`list`: what `build` built last, by reference."""
     found = Listing(cache.folder).read()
     if not found:
         raise ImageError("no images yet. Build them: make images")
     return found
+
+
+VERBS = {"build": build_roles, "encoder": build_encoder, "bad": build_bad}
 
 
 def find_base(args: argparse.Namespace) -> str | None:
@@ -341,6 +368,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     encoder = verbs.add_parser("encoder", parents=[how, output], help="more encoder versions")
     encoder.add_argument("--version", nargs="+", required=True, help="their tags, e.g. v7 v8")
     encoder.add_argument("--preset", default="superfast", help="x264's speed (superfast)")
+    bad = verbs.add_parser("bad", parents=[how, output], help="encoders that are wrong on purpose")
+    bad.add_argument("--fault", nargs="+", required=True, help=f"as {BAD_ENCODER.name} has them")
     verbs.add_parser("list", parents=[output], help="what `build` built last")
     args = parser.parse_args(argv)
     if unknown := set(getattr(args, "roles", ())) - set(ROLES):
@@ -355,7 +384,7 @@ def run(args: argparse.Namespace) -> dict[str, Path]:
         return list_images(cache)
     with cache.locked() as commands:
         build = Build(cache=cache, commands=commands, base=find_base(args))
-        return (build_encoder if args.verb == "encoder" else build_roles)(build, args)
+        return VERBS[args.verb](build, args)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -64,14 +64,16 @@ async def encoder(
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stderr is not None
-    address = await _address(process.stderr)
-    drain = asyncio.create_task(process.stderr.read())
     try:
+        address = await _address(process.stderr)
+        drain = asyncio.create_task(process.stderr.read())
         yield Running(name=name, address=address)
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         await asyncio.gather(process.wait(), drain)
+    finally:
+        if process.returncode is None:  # it never answered, or the test failed
+            process.kill()
+            await process.wait()
 
 
 def program(protocol: int, fault: str = "") -> tuple[str, ...]:

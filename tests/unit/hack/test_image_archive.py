@@ -58,6 +58,31 @@ def test_versions_share_layers_and_differ_in_environment(tmp_path: Path) -> None
         assert inner["Labels"] == {"kept": "yes", "org.opencontainers.image.version": version}
 
 
+def test_a_variant_can_have_a_file_more_and_another_entrypoint(tmp_path: Path) -> None:
+    source, target = tmp_path / "source.tar", tmp_path / "target.tar"
+    write_source(source)
+    plain = Variant(reference="localhost/x:good", env={})
+    more = Variant(
+        reference="localhost/x:bad",
+        env={},
+        files={"/opt/x/bad.py": b"print()"},
+        entrypoint=("python3", "/opt/x/bad.py"),
+    )
+    write_variants(source, target, [plain, more])
+    with tarfile.open(target) as archive:
+        files = {m.name: archive.extractfile(m) for m in archive.getmembers()}
+        contents = {name: file.read() for name, file in files.items() if file is not None}
+    good, bad = json.loads(contents["manifest.json"])
+    assert good["Layers"] == [f"{DIGEST}.tar"], "the product's image stays as it is"
+    assert bad["Layers"][:-1] == good["Layers"]
+    layer = contents[bad["Layers"][-1]]
+    config = json.loads(contents[bad["Config"]])
+    assert config["rootfs"]["diff_ids"][-1] == f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    assert config["config"]["Entrypoint"] == ["python3", "/opt/x/bad.py"]
+    with tarfile.open(fileobj=io.BytesIO(layer)) as inside:
+        assert [(m.name, m.mode) for m in inside.getmembers()] == [("opt/x/bad.py", 0o644)]
+
+
 def test_the_listing_forgets_archives_that_are_gone(tmp_path: Path) -> None:
     here, gone = tmp_path / "here.tar", tmp_path / "gone.tar"
     here.touch()
