@@ -24,6 +24,8 @@ PROBE_END_DEADLINE_S = 120
 STALL_TOLERANCE_S = 120  # speed is not what these tests judge
 SEGMENT_FRAMES = 60
 
+ANY_SPEED = {"speedMinPercent": 0, "lateMaxMs": 60_000}
+
 SMALL_LADDER = [
     {"name": "v180", "width": 320, "height": 180, "maxKbps": 400},
     {"name": "v144", "width": 256, "height": 144, "maxKbps": 250},
@@ -40,8 +42,8 @@ def manifest(image: str, name: str = CHANNEL, **spec: Any) -> dict[str, Any]:
             "image": image,
             "source": {"url": "testpattern:"},
             "profiles": SMALL_LADDER,
-            "handover": {"holdSegments": 2},
             **spec,
+            "handover": {"holdSegments": 2, "verify": ANY_SPEED, **spec.get("handover", {})},
         },
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hack.lab import ROOT, run
 from hack.stand_ins import bad_encoder
-from tests.e2e.channel import ENCODER, Channel
+from tests.e2e.channel import ANY_SPEED, ENCODER, Channel
 from tests.e2e.test_updates import faults
 
 IMAGES_DEADLINE_S = 1800
@@ -50,7 +50,14 @@ def bad_images(channel: Channel) -> None:
 @pytest.mark.usefixtures("bad_images")
 def test_bad_versions_are_refused_or_rolled_back(channel: Channel) -> None:
     # held for longer than the one that crashes 40 s after its start lives
-    channel.apply(f"{ENCODER}:v1", handover={"holdSegments": 60, "deadlines": {"startSeconds": 20}})
+    channel.apply(
+        f"{ENCODER}:v1",
+        handover={
+            "holdSegments": 60,
+            "deadlines": {"startSeconds": 20},
+            "verify": {**ANY_SPEED, "speedMinPercent": 100},
+        },
+    )
     channel.until_phase("Live")
     channel.until_segment(channel.report()["lastSegment"] + 2)
     before, said = channel.status()["active"]["pod"], {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hack.lab import LabError, until
-from tests.e2e.channel import ENCODER, Channel, Probe
+from tests.e2e.channel import ANY_SPEED, ENCODER, Channel, Probe
 from tests.e2e.test_updates import faults
 
 COUNT = 8
@@ -38,7 +38,7 @@ def fleet(channel: Channel) -> list[Channel]:
             timeline={"frameRate": "15", "segmentFrames": 30},
             handover={
                 "holdSegments": 1,
-                "verify": {"segments": 1},
+                "verify": {**ANY_SPEED, "segments": 1},
                 "deadlines": {"startSeconds": 600, "negotiateSeconds": 300, "confirmSeconds": 300},
             },
         )

@@ -37,7 +37,7 @@ _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 _PLANES = ("luma", "Cb", "Cr")
 # Mean square differences of thumbnails, levels squared. Coding noise stays below, motion above.
 _MOTION_MIN = 0.5
-_STILL = 0.1  # of our motion; less than that is none
+_STILL = 0.02  # of our motion; less than that is none. Grain that a codec smooths is above it
 _THUMBNAIL_LINES = (2, 6)  # of a window's 8: two are enough to see motion, and cheap
 _CLEARLY_BETTER = 0.5  # an explanation must halve the difference
 _FIT_MIN = 0.95  # share of the variance that another scale of levels has to explain

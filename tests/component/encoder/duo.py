@@ -23,7 +23,14 @@ from hitless_wire.peers import Order, Peers
 
 LADDER = ((256, 144, 300),)
 SEGMENT_FRAMES = 30
-CRITERIA = Criteria(lead_segments=1, verify_segments=1, psnr_min_db=26)
+# Speed is not what these tests judge: the machine may be as slow as it likes.
+CRITERIA = Criteria(
+    lead_segments=1,
+    verify_segments=1,
+    psnr_min_db=26,
+    speed_min_percent=0,
+    late_max_ms=60_000,
+)
 DEADLINE_S = 120
 HANDOVER = "handover-2"
 

@@ -10,13 +10,15 @@ from dataclasses import replace
 
 import pytest
 from hack.stand_ins import bad_encoder
+from tests.component.encoder import duo
 from tests.component.encoder.duo import accepted, begin, encoder, phase_is, until
 from tests.component.encoder.studio import receiver
 
-from hitless_handover.messages import PeerPhase, Refusal
+from hitless_handover.messages import SPEED_MIN_PERCENT, PeerPhase, Refusal
 from hitless_handover.supervisor_model import GrantTerm
 from hitless_wire.peers import Peers
 
+CRITERIA = replace(duo.CRITERIA, speed_min_percent=SPEED_MIN_PERCENT)
 ENDED = phase_is(PeerPhase.ABORTED, PeerPhase.SWITCHED)
 AVCC = "moov/trak/mdia/minf/stbl/stsd/avc1/avcC.AVCLevelIndication"
 # What the incumbent says, and words of it; each has a figure and what it should have been.
@@ -54,7 +56,9 @@ async def test_bad_versions_are_refused_one_after_the_other() -> None:
         for term, fault in enumerate(REFUSED, start=2):
             async with encoder(end, f"new-{term}", "superfast", fault=fault) as new:
                 await until(peers, new, lambda report: report.head_segment is not None)
-                order = replace(begin(new, old), handover_id=f"handover-{term}", term=term)
+                order = replace(
+                    begin(new, old, CRITERIA), handover_id=f"handover-{term}", term=term
+                )
                 await accepted(peers, order, new, old)
                 ended = (await until(peers, new, ENDED)).handover
                 assert ended is not None

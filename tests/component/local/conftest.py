@@ -17,7 +17,10 @@ spec:
   timeline: {frameRate: "10", segmentFrames: 10}
   profiles:
     - {name: v180, width: 320, height: 180, maxKbps: 300}
-  handover: {leadSegments: 1, holdSegments: 1, verify: {segments: 1}}
+  handover:
+    leadSegments: 1
+    holdSegments: 1
+    verify: {segments: 1, speedMinPercent: 0, lateMaxMs: 60000}
 """
 
 

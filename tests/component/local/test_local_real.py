@@ -23,7 +23,10 @@ spec:
   timeline: {frameRate: "25", segmentFrames: 25}
   profiles:
     - {name: v180, width: 320, height: 180, maxKbps: 300}
-  handover: {leadSegments: 2, holdSegments: 2, verify: {segments: 1}}
+  handover:
+    leadSegments: 2
+    holdSegments: 2
+    verify: {segments: 1, speedMinPercent: 0, lateMaxMs: 60000}
   output: {windowSeconds: 3600}  # longer than a busy machine can take
 """
 INSTALLED: tuple[str, ...] = ()
