@@ -64,7 +64,6 @@ async def test_bad_versions_are_refused_one_after_the_other() -> None:
                 assert ended is not None
                 said[fault] = ended.phase, ended.reason, ended.message
         incumbent = await peers.encoder_report(old.address)
-    print(said)
     for fault, (reason, message) in REFUSED.items():
         assert said[fault][:2] == (PeerPhase.ABORTED, reason), (fault, said[fault])
         assert said[fault][2].startswith(message), (fault, said[fault])
