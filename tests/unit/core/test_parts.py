@@ -9,6 +9,7 @@ import pytest
 
 from hitless_handover import selection
 from hitless_handover.part_selection import (
+    AHEAD_SEGMENTS,
     PartArrived,
     PartRules,
     Parts,
@@ -334,5 +335,5 @@ def test_what_is_kept_is_bounded(air: Air) -> None:
                 air.part(segment, part, f"e{encoder}", 0, "other")
     parts = air.state.parts
     assert parts is not None
-    assert len(parts.deliveries) <= 5 * 4 * 8
+    assert len(parts.deliveries) <= (AHEAD_SEGMENTS + 1) * 4 * 8
     assert len(parts.heard) <= 16
