@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup check test unit sim sim-mutants component e2e demo images cluster-up \
-	cluster-down bench bench-operator generate lock clean distclean
+	cluster-down bench bench-operator bench-encode generate lock clean distclean
 
 PYTHON3 := .venv/bin/python
 CLUSTER_PY := $(PYTHON3) hack/cluster/cluster.py
@@ -66,10 +66,14 @@ e2e: setup ## the end-to-end tests, on clusters of their own
 demo: setup ## a cluster, a live channel, an image update, and the proof that no frame was lost
 	$(PYTHON3) hack/demo.py $(if $(CLUSTER),--kind $(CLUSTER)) $(if $(NODES),--nodes $(NODES))
 
-bench: bench-operator ## all benchmarks
+bench: bench-operator bench-encode ## all benchmarks
 
 bench-operator: setup ## how the operator's cost grows with the channels (ARGS="--help" says more)
 	$(PYTHON3) -m hack.bench_operator $(ARGS)
+
+bench-encode: setup ## how fast the encoder is beside ffmpeg (ARGS="--help" says more)
+	@hack/setup bench
+	$(PYTHON3) -m hack.bench_encode $(ARGS)
 
 images: setup ## the container images, as archives; prints where they are
 	$(PYTHON3) hack/images/build.py build

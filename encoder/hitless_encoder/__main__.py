@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -19,12 +20,14 @@ from hitless_encoder.control.conductor import Conductor
 from hitless_encoder.control.incumbent import Incumbents
 from hitless_encoder.control.service import ControlServer
 from hitless_encoder.errors import ConfigurationError, EncoderError
+from hitless_encoder.metrics import Metrics
+from hitless_encoder.metrics_server import MetricsServer
 from hitless_encoder.session import Session
 from hitless_encoder.video import DEFAULT_PRESET
 from hitless_handover.messages import Identity
 from hitless_handover.timeline import TimelineError
 from hitless_wire import logs
-from hitless_wire.peers import GRPC_PORT
+from hitless_wire.peers import GRPC_PORT, METRICS_PORT
 from hitless_wire.resources import EncoderConfig
 
 CONFIG_VARIABLE = "HITLESS_ENCODER_CONFIG"
@@ -57,17 +60,29 @@ def read_config(path: str | None) -> EncoderConfig:
     return config
 
 
-async def run(config: EncoderConfig, host: str, port: int) -> int:
-    """Encode and answer gRPC until SIGTERM or SIGINT; the exit code."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where the process listens. 0: any free port; the log says which."""
+
+    host: str
+    grpc: int
+    metrics: int
+
+
+async def run(config: EncoderConfig, ports: Ports) -> int:
+    """Encode, answer gRPC and show metrics until SIGTERM or SIGINT; the exit code."""
     version = os.environ.get("HITLESS_VERSION", "dev")
     preset = os.environ.get("HITLESS_PRESET", DEFAULT_PRESET)
+    stop = stop_signals()
     clock = SystemClock()
+    metrics = Metrics(version=version, preset=preset)
     conductor = Conductor(
         identity=identity_of(config, version),
         timeline=config.timeline.resolve(),
         clock=clock,
         incumbents=Incumbents(clock),
         silent=config.silent_standby,
+        on_phase=metrics.stepped,
     )
     session = Session(
         config,
@@ -78,23 +93,24 @@ async def run(config: EncoderConfig, host: str, port: int) -> int:
         on_pushed=conductor.pushed,
         clock=clock,
     )
+    metrics.attach(session)
     conductor.attach(session, session.media.inits)
     server = ControlServer(
         conductor,
         timeline=session.media.timeline,
         inits=session.media.inits,
-        host=host,
-        port=port,
+        host=ports.host,
+        port=ports.grpc,
     )
-    stop = stop_signals()
     await session.start()
-    async with server:
+    async with server, MetricsServer(metrics.text, host=ports.host, port=ports.metrics) as shown:
         _log.info(
-            "encoder %s version %s preset %s started, gRPC on port %d",
+            "encoder %s version %s preset %s started, gRPC on port %d, metrics on port %s",
             config.encoder_id,
             version,
             preset,
             server.port,
+            shown.port,
         )
         failure = await watch(session, conductor, stop)
     await conductor.close()
@@ -176,6 +192,12 @@ def main() -> int:
         default=int(os.environ.get("HITLESS_GRPC_PORT", str(GRPC_PORT))),
         help=f"port to serve gRPC on; default: HITLESS_GRPC_PORT or {GRPC_PORT}",
     )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        default=int(os.environ.get("HITLESS_METRICS_PORT", str(METRICS_PORT))),
+        help=f"port of /metrics (HTTP); default: HITLESS_METRICS_PORT or {METRICS_PORT}",
+    )
     options = parser.parse_args()
     logs.set_up(os.environ)
     av.logging.set_level(av.logging.ERROR)
@@ -183,7 +205,8 @@ def main() -> int:
         config = read_config(options.config)
         channel = f"{config.namespace}/{config.channel}"
         logs.set_up(os.environ, channel=channel, encoder=config.encoder_id)
-        return asyncio.run(run(config, options.grpc_host, options.grpc_port))
+        ports = Ports(host=options.grpc_host, grpc=options.grpc_port, metrics=options.metrics_port)
+        return asyncio.run(run(config, ports))
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION

@@ -259,6 +259,10 @@ class Ladder:
         for worker in (*self._rungs, *self._sounds):
             worker.start()
 
+    def waiting(self) -> dict[str, int]:
+        """For each track what waits for its thread; from any thread."""
+        return {worker.track: len(worker.mailbox) for worker in (*self._rungs, *self._sounds)}
+
     def feed(self, block: Block) -> None:
         """Take the next block; waits while a queue is full. Raises Closed after close()."""
         if block.frame != self._expected:

@@ -41,6 +41,10 @@ class Mailbox(Generic[Item]):
             self._changed.notify_all()
             return item
 
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._items)
+
     def close(self) -> None:
         """Wake all who wait; what is inside is dropped."""
         with self._changed:

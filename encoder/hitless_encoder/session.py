@@ -21,8 +21,9 @@ from hitless_encoder.clock import MICROSECONDS, Clock, SystemClock
 from hitless_encoder.ladder import Encoded, Ladder
 from hitless_encoder.mailbox import Closed
 from hitless_encoder.plan import plan_media
-from hitless_encoder.sink import Channel, PushOutcome, Sink
+from hitless_encoder.sink import Channel, PushOutcome, Sink, SinkReport
 from hitless_encoder.sources import Source, SourceState, open_source
+from hitless_encoder.tally import Tally
 from hitless_handover.leadership import Lead
 from hitless_handover.timeline import Anchor, Timeline
 from hitless_wire.resources import EncoderConfig
@@ -39,9 +40,11 @@ class Snapshot:
 
     head_segment: the newest that the origin holds in all tracks, or that was withheld from it.
     encoded_segment: the newest made.
-    received_bytes, waiting_bytes: of a network source. init_digests: sha256. encode_time_ms: of
-    the newest segments, oldest first, for the slowest track. speed_percent: 100 is real time; 0
-    before anything was made. failure: why the encoder has stopped for good, empty while it runs.
+    received_bytes, waiting_bytes: of a network source. source_losses: times that it was lost.
+    sound_lead_ms: newest sound to newest picture, None where that says nothing. init_digests:
+    sha256. encode_time_ms: of the newest segments, oldest first, for the slowest track.
+    speed_percent: 100 is real time; 0 before anything was made. failure: why the encoder has
+    stopped for good, empty while it runs.
     """
 
     version: str
@@ -58,6 +61,8 @@ class Snapshot:
     frames: int
     repeated: int
     dropped: int
+    source_losses: int
+    sound_lead_ms: int | None
     received_bytes: int
     waiting_bytes: int
     push_failures: int
@@ -130,6 +135,7 @@ class Session:
         self._sink = self._open_sink(config, lead_of, on_segment, is_silent)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run_source, name="source", daemon=True)
+        self.tally = Tally(self._line, tuple(self.media.inits))
         self._assembly = Assembly(tuple(self.media.inits))
         self._recent: OrderedDict[int, dict[str, bytes]] = OrderedDict()
         self._makings: OrderedDict[int, Making] = OrderedDict()
@@ -184,6 +190,8 @@ class Session:
             frames=self._frames,
             repeated=report.repeated,
             dropped=report.dropped,
+            source_losses=report.losses,
+            sound_lead_ms=report.sound_lead_ms,
             received_bytes=report.received_bytes,
             waiting_bytes=report.waiting_bytes,
             push_failures=pushes.failures,
@@ -194,6 +202,14 @@ class Session:
             speed_percent=100 * media_us // measured_us if measured_us else 0,
             failure=self._failure,
         )
+
+    def waiting(self) -> dict[str, int]:
+        """For each track what waits for its thread."""
+        return self._ladder.waiting()
+
+    def pushes(self) -> SinkReport:
+        """What the sink did."""
+        return self._sink.report()
 
     def recent(self, segment: int) -> dict[str, bytes] | None:
         """The tracks of one of the newest RECENT_SEGMENTS segments, or None."""
@@ -316,6 +332,7 @@ class Session:
 
     def _collect(self, encoded: Encoded) -> None:
         """Put a chunk to its segment; what is complete in all tracks goes to the sink."""
+        self.tally.encoded(encoded.track, encoded.busy_us)
         pieces, lost = self._assembly.add(encoded)
         for segment in lost:
             _log.warning("segment %d was never completed", segment)
@@ -333,6 +350,7 @@ class Session:
             while len(table) > RECENT_SEGMENTS:
                 table.popitem(last=False)
         self._encoded_segment = segment
+        self.tally.made(self._clock.now_us())
         self._sink.offer(segment, tracks)
         self._notify()
 
@@ -344,6 +362,7 @@ class Session:
         else:
             _log.warning("segment %d: %s", segment, outcome)
         self._settled_segment = segment
+        self.tally.pushed(segment, outcome, self._clock.now_us())
         self._on_pushed(segment, ok)
         self._notify()
 

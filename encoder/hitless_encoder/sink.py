@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import aiohttp
@@ -82,11 +82,18 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkReport:
-    """failures: segments not stored. message: the newest failure, empty when all is well."""
+    """failures: segments not stored. message: the newest failure, empty when all is well.
+
+    answers: requests by what became of them. taken_bytes: that the receiver took. waiting: segments
+    whose push has not begun.
+    """
 
     failures: int = 0
     dropped: int = 0
     message: str = ""
+    answers: Mapping[str, int] = field(default_factory=dict)
+    taken_bytes: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +162,19 @@ class Sink:
         self._filled = asyncio.Event()
         self._described = False
         self._report = SinkReport()
+        self._answers: Counter[_Status] = Counter(dict.fromkeys(_Status, 0))
+        self._taken_bytes = 0
         self._http: aiohttp.ClientSession | None = None
         self._task: asyncio.Task[None] | None = None
 
     def report(self) -> SinkReport:
         """Counters and the newest failure."""
-        return self._report
+        return replace(
+            self._report,
+            answers={str(status): count for status, count in self._answers.items()},
+            taken_bytes=self._taken_bytes,
+            waiting=len(self._queue) + len(self._backlog),
+        )
 
     async def start(self) -> None:
         """Open the HTTP client and begin to push."""
@@ -390,6 +404,15 @@ class Sink:
         body: bytes,
         priority: int,
     ) -> _Status:
+        status = await self._answer_to(http, path, body, priority)
+        self._answers[status] += 1
+        if status in _KEPT:
+            self._taken_bytes += len(body)
+        return status
+
+    async def _answer_to(
+        self, http: aiohttp.ClientSession, path: tuple[str, ...], body: bytes, priority: int
+    ) -> _Status:
         headers = {
             HEADER_PRIORITY: str(priority),
             HEADER_DIGEST: hashlib.sha256(body).hexdigest(),
@@ -414,7 +437,8 @@ class Sink:
         self._count(message=message)
 
     def _count(self, *, failures: int = 0, dropped: int = 0, message: str | None = None) -> None:
-        self._report = SinkReport(
+        self._report = replace(
+            self._report,
             failures=self._report.failures + failures,
             dropped=self._report.dropped + dropped,
             message=self._report.message if message is None else message,

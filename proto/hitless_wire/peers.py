@@ -32,6 +32,7 @@ from hitless_wire.codec import WireError, criteria_to_wire, reply_from_wire, rep
 from hitless_wire.ingest import ChannelReport, report_path
 
 GRPC_PORT = 7400
+METRICS_PORT = 7401  # of an encoder
 CALL_S = 3  # for an answer that takes milliseconds; a look at a channel waits no longer than this
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # a segment of a high rendition, with room
 

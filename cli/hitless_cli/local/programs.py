@@ -87,6 +87,7 @@ class EncoderPrograms:
                 "HITLESS_ENCODER_CONFIG": config.to_json(),
                 "HITLESS_GRPC_HOST": CONTROL_HOST,
                 "HITLESS_GRPC_PORT": str(port),
+                "HITLESS_METRICS_PORT": "0",
                 "PYTHONUNBUFFERED": "1",
                 **version_env(encoder.image),
             },

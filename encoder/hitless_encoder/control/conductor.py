@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.control.incumbent import IncumbentError, Incumbents
@@ -45,13 +45,19 @@ from hitless_handover.timeline import Anchor, Timeline
 
 RETRY_AFTER_S = 0.5
 
+
+def _ignore(_before: Side | None, _after: Side) -> None:
+    """Default for on_phase."""
+
+
 _log = logging.getLogger(__name__)
 
 
 class Conductor:
     """Leadership of one encoder process. `pipeline` is attached before the session starts.
 
-    silent: send nothing before it leads.
+    silent: send nothing before it leads. on_phase: told of each phase of a handover,
+    with the side as it was before.
     """
 
     def __init__(
@@ -62,11 +68,13 @@ class Conductor:
         clock: Clock,
         incumbents: Incumbents,
         silent: bool = False,
+        on_phase: Callable[[Side | None, Side], None] = _ignore,
     ) -> None:
         schedule = SILENT if silent else NEVER_LED
         self._peer = Peer(identity=identity, timeline=timeline, schedule=schedule)
         self._clock = clock
         self._incumbents = incumbents
+        self._on_phase = on_phase
         self._pipeline: Pipeline | None = None
         self._inits: Mapping[str, bytes] = {}
         self._address = ""
@@ -179,15 +187,16 @@ class Conductor:
         before = self._peer.side
         result = machine.step(self._peer, event, self._clock.now_us())
         self._peer = result.peer
-        self._tell_story(before, result.peer.side)
+        after = result.peer.side
+        if after is not None and (before is None or before.phase is not after.phase):
+            self._tell_story(after)
+            self._on_phase(before, after)
         self._set_timer(result.wake_at_us)
         for effect in result.effects:
             self._start(effect, result.peer.side)
         return result.reply
 
-    def _tell_story(self, before: Side | None, after: Side | None) -> None:
-        if after is None or (before is not None and before.phase is after.phase):
-            return
+    def _tell_story(self, after: Side) -> None:
         level = logging.WARNING if after.phase is PeerPhase.ABORTED else logging.INFO
         why = f": {after.reason} {after.message}" if after.reason else ""
         where = "" if after.frame is None else f" frame {after.frame}"

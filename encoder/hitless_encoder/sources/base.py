@@ -44,8 +44,9 @@ class SourceReport:
     """A source's state for people and for the control part.
 
     repeated: frames whose picture was missing, so that the one before was repeated. dropped: source
-    pictures, or whole frames, that did not go on the timeline. received_bytes: of a network source;
-    waiting_bytes: of those, not yet read by the demuxer.
+    pictures, or whole frames, that did not go on the timeline. losses: times that it was lost.
+    sound_lead_ms: newest sound to newest picture, where the source sends both. received_bytes: of a
+    network source; waiting_bytes: of those, not yet read by the demuxer.
     """
 
     state: SourceState = SourceState.CONNECTING
@@ -53,6 +54,8 @@ class SourceReport:
     anchor: Anchor | None = None
     repeated: int = 0
     dropped: int = 0
+    losses: int = 0
+    sound_lead_ms: int | None = None
     received_bytes: int = 0
     waiting_bytes: int = 0
 
@@ -92,14 +95,22 @@ class ReportBoard:
     def state(self, state: SourceState, message: str = "") -> bool:
         """Set state and message; whether that changed anything (then it is worth a log line)."""
         with self._lock:
-            changed = (self._report.state, self._report.message) != (state, message)
-            self._report = replace(self._report, state=state, message=message)
-            return changed
+            before = self._report
+            lost = state is SourceState.LOST and before.state is not SourceState.LOST
+            self._report = replace(
+                before, state=state, message=message, losses=before.losses + lost
+            )
+            return (before.state, before.message) != (state, message)
 
     def anchored(self, anchor: Anchor) -> None:
         """Publish the anchor in use."""
         with self._lock:
             self._report = replace(self._report, anchor=anchor)
+
+    def led(self, sound_lead_ms: int) -> None:
+        """How far sound is ahead of the pictures now."""
+        with self._lock:
+            self._report = replace(self._report, sound_lead_ms=sound_lead_ms)
 
     def count(self, *, repeated: int = 0, dropped: int = 0) -> None:
         """Add to the counters."""

@@ -53,6 +53,11 @@ class Grid:
         self._last_wall_us = 0
         self._strays = 0
 
+    @property
+    def newest_frame(self) -> int | None:
+        """The newest picture's frame."""
+        return self._last_frame
+
     def place(self, ticks: int, wall_us: int) -> Placed:
         """Place the next picture in presentation order. wall_us: when it came in."""
         if self.anchor is None:

@@ -169,7 +169,9 @@ class Weaver:
             for picture in self._decoded(packet):
                 self._place(picture, wall_us)
         elif self._sound is not None and packet.pts is not None:
-            self._sound.feed(packet.pts, bytes(packet))
+            lead_ms = self._sound.feed(packet.pts, bytes(packet))
+            if lead_ms is not None:
+                self._board.led(lead_ms)
         return self._ready()
 
     def _decoded(self, packet: Packet[Any]) -> list[av.VideoFrame]:
@@ -243,13 +245,22 @@ class LiveSound:
         self._groups = GroupedSound(sound, sound.rate // SOUND_GROUPS_PER_SECOND)
         self._ring = PcmRing(SOUND_RING_SECONDS * sound.rate)
 
-    def feed(self, ticks: int, data: bytes) -> None:
-        """Take a packet; ticks: its time stamp. Nothing can be placed before the first picture."""
+    def feed(self, ticks: int, data: bytes) -> int | None:
+        """Take a packet; ticks: its time stamp. How far it is ahead of the newest picture, in ms.
+
+        None: nothing can be placed before the first picture.
+        """
         position = self._grid.sample_of(ticks, self._rate)
         if position is None:
-            return
+            return None
         for start, pcm in self._groups.feed(SoundPacket(position=position, data=data)):
             self._ring.write(start, pcm)
+        newest = self._grid.newest_frame
+        return None if newest is None else self._lead_ms(position, newest)
+
+    def _lead_ms(self, position: int, frame: int) -> int:
+        at = self._line.rate_den * self._rate * frame // self._line.rate_num
+        return (position - at) * 1000 // self._rate
 
     def reaches(self, frame: int) -> bool:
         """Whether all sound of a frame has come in, and what it takes to resample it."""
