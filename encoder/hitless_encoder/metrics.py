@@ -131,13 +131,11 @@ class Metrics:
         states = {str(state): float(state is seen.source_state) for state in SourceState}
         yield _gauges("source_state", "1 for the state that the source is in.", "state", states)
         yield _gauge("source_waiting_bytes", "Received and not yet read.", seen.waiting_bytes)
-        if seen.sound_lead_ms is not None:
-            yield _gauge(
-                "source_sound_lead_seconds",
-                "How far sound is ahead of the pictures where the source sends them; below 0: "
-                "behind.",
-                seen.sound_lead_ms / 1000,
-            )
+        yield _gauge(
+            "source_sound_lead_seconds",
+            "How far sound is ahead of the pictures where the source sends them; below 0: behind.",
+            _scaled(seen.sound_lead_ms, 1000),
+        )
 
     def _work(self, session: Session, seen: Snapshot) -> Iterator[Metric]:
         tally = session.tally
@@ -156,30 +154,27 @@ class Metrics:
             "track",
             session.waiting(),
         )
-        if seen.speed_percent:
-            yield _gauge(
-                "speed_ratio",
-                "Newest segments' duration over the slowest track's time for them; below 1 is "
-                "too slow.",
-                seen.speed_percent / 100,
-            )
+        yield _gauge(
+            "speed_ratio",
+            "Newest segments' duration over the slowest track's time for them; below 1: too slow.",
+            _scaled(seen.speed_percent or None, 100),
+        )
         yield CounterMetricFamily(
             f"{_PREFIX}segments_late",
             "Segments delivered, or withheld, later than the origin waits by default.",
             value=tally.late,
         )
-        if tally.delivery_us is not None:
-            yield _gauge(
-                "segment_delivery_seconds",
-                "From the end of the newest segment's last frame until its push ended.",
-                tally.delivery_us / MICROSECONDS,
-            )
-        if tally.begun_us is not None:
-            yield _gauge(
-                "first_segment_seconds",
-                "From the start of the process until its first segment was whole.",
-                max(0, tally.begun_us - self._started_us) / MICROSECONDS,
-            )
+        yield _gauge(
+            "segment_delivery_seconds",
+            "From the end of the newest segment's last frame until its push ended.",
+            _scaled(tally.delivery_us, MICROSECONDS),
+        )
+        start_us = None if tally.begun_us is None else max(0, tally.begun_us - self._started_us)
+        yield _gauge(
+            "first_segment_seconds",
+            "From the start of the process until its first segment was whole.",
+            _scaled(start_us, MICROSECONDS),
+        )
 
     def _pushes(self, session: Session) -> Iterator[Metric]:
         tally, report = session.tally, session.pushes()
@@ -216,7 +211,12 @@ def process_age_s() -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
+def _scaled(value: int | None, unit: int) -> float | None:
+    return None if value is None else value / unit
+
+
+def _gauge(name: str, text: str, value: float | None) -> Metric:
+    """Without a value it has a name, and no sample."""
     return GaugeMetricFamily(f"{_PREFIX}{name}", text, value=value)
 
 

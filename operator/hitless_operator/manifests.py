@@ -15,7 +15,7 @@ from hitless_operator.channel import Channel, Document, Key
 from hitless_operator.moments import micro_time
 from hitless_operator.template import apply_template
 from hitless_wire.logs import FORMAT_VARIABLE
-from hitless_wire.peers import GRPC_PORT
+from hitless_wire.peers import GRPC_PORT, METRICS_PORT
 from hitless_wire.resources import (
     API_VERSION,
     EncoderDeploymentSpec,
@@ -181,7 +181,10 @@ def _container(image: str, config: str, defaults: PodDefaults) -> Document:
                 else []
             ),
         ],
-        "ports": [{"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
         "startupProbe": _probe(period_s=1, failures_max=60),
         "livenessProbe": _probe(period_s=10, failures_max=3),
         "readinessProbe": _probe(period_s=2, failures_max=3),

@@ -14,7 +14,11 @@ import pytest
 import yaml
 from tests.chart.chart import ALL, CHART, NAMESPACE, ROOT, alerts, documents, named, of_kind, run
 from tests.chart.test_judges import encoder
+from tests.component.encoder.studio import make_config
 
+from hitless_encoder import metrics as encoder_metrics
+from hitless_encoder.session import Session
+from hitless_handover.leadership import Lead
 from hitless_operator.eviction.certificate import ServingCertificate
 from hitless_operator.eviction.server import PATH
 from hitless_operator.eviction.webhook import ANSWER_S
@@ -330,11 +334,14 @@ def test_values_that_make_no_sense_are_refused() -> None:
 
 
 def served_metrics() -> set[str]:
-    """Names that the two processes serve, and what a histogram or counter makes of them."""
+    """Names that the three processes serve, and what a histogram or counter makes of them."""
     metrics = Metrics()
     idle = QueueState(waiting=0, running=0, delayed=0, failing=0, running_s_max=0)
     metrics.attach(lambda: idle)
     text = metrics.text().decode() + origin_metrics.render([], {200: 1}, 0)
+    encoder = encoder_metrics.Metrics(version="v1", preset="veryfast")
+    encoder.attach(Session(make_config(), "v1", "veryfast", lambda k: Lead(k, 1)))
+    text += encoder.text().decode()
     names = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     return names | {f"{name}_bucket" for name in names}
 
@@ -381,7 +388,7 @@ def test_the_dashboard_and_the_rules_arrive_whole() -> None:
     assert [r["expr"] for r in shipped] == [r["expr"] for r in alerts()]
     assert all(r["annotations"]["runbook_url"].startswith("https://docs.example/") for r in shipped)
     monitors = of_kind("PodMonitor", *EVERYTHING)
-    assert {m["spec"]["podMetricsEndpoints"][0]["port"] for m in monitors} == {"health", "http"}
+    assert {m["spec"]["podMetricsEndpoints"][0]["port"] for m in monitors} == {"health", "http", "metrics"}
     for kind in ("PodMonitor", "PrometheusRule", "ConfigMap"):
         assert of_kind(kind) == []
 

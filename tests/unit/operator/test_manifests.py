@@ -83,7 +83,10 @@ def test_it_satisfies_the_restricted_pod_security_standard() -> None:
 def test_probes_ask_the_encoder_s_own_server() -> None:
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container()[probe]["grpc"] == {"port": 7400, "service": ""}
-    assert container()["ports"] == [{"name": "grpc", "containerPort": 7400, "protocol": "TCP"}]
+    assert container()["ports"] == [
+        {"name": "grpc", "containerPort": 7400, "protocol": "TCP"},
+        {"name": "metrics", "containerPort": 7401, "protocol": "TCP"},
+    ]
 
 
 def test_media_is_mounted_read_only_where_there_is_a_claim() -> None:
