@@ -28,7 +28,7 @@ from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
 from hitless_wire.resources import AudioTrack, Profile
 
-QUEUE_FRAMES = 16  # between two threads; covers the flush of x264's look-ahead at a segment's end
+QUEUE_FRAMES = 10  # between two threads; covers the flush of x264's look-ahead at a segment's end
 QUEUE_SOUNDS = 64
 _SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 

@@ -5,7 +5,7 @@ parts, a segment is pushed part by part while it is made, and whole where that f
 description and the init segments go first, and again whenever the origin answers 412; then the last
 segments that it had are pushed again too, for it may have lost them all. Connection errors and 5xx
 are tried again for as long as an origin may take to be replaced; a full queue drops its oldest
-segment. Runs in the event loop; knows no media.
+segment, and a standby (priority 0) gives way before that. Runs in the event loop; knows no media.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from hitless_wire.ingest import (
 )
 
 QUEUE_SEGMENTS = 15  # and as many segment durations long a push is tried
+# A standby's segments that may wait for a slow origin: it gives up the rest, so that the origin has
+# time for those of the encoder on air.
+STANDBY_WAITING_MAX = 3
 KEPT_SEGMENTS = 5  # what players of the live edge may lack; with the queue, what a session keeps
 ATTEMPT_SEGMENTS = 3  # how many segment durations long one request may take
 DESCRIBE_AGAIN_MAX = 3  # per segment, after 412
@@ -56,6 +59,7 @@ class PushOutcome(StrEnum):
     REFUSED = "Refused"  # the origin will never take it (4xx)
     EXPIRED = "Expired"  # not delivered in QUEUE_SEGMENTS segment durations
     OVERTAKEN = "Overtaken"  # dropped from a full queue
+    YIELDED = "Yielded"  # of a standby, and the origin is too slow for all
     WITHHELD = "Withheld"  # this encoder is to send nothing for now
     UNFINISHED = "Unfinished"  # begun in parts, and never made whole: the source had a gap
 
@@ -153,7 +157,6 @@ class Sink:
         grid = channel.description.parts()
         self._parts = 0 if grid is None else grid.per_segment
         self._segment_us = channel.description.timeline().segment_us
-        self._patience_us = QUEUE_SEGMENTS * self._segment_us
         self._queue: deque[Offer] = deque()
         self._stored: deque[_Made] = deque(maxlen=KEPT_SEGMENTS)
         # Withheld, and wanted after all: no more than the session keeps.
@@ -270,6 +273,8 @@ class Sink:
         if lead.silent:
             self._stored.clear()  # what another one delivers is not for this one to restore
             return PushOutcome.WITHHELD
+        if self._yields(lead.priority):
+            return PushOutcome.YIELDED
         stored: set[str] = set()
         if not offer.is_made():
             stored = await self._push_parts(http, offer, lead.priority)
@@ -281,6 +286,14 @@ class Sink:
         if outcome is PushOutcome.STORED:
             self._stored.append(made)
         return outcome
+
+    def _yields(self, priority: int) -> bool:
+        """Whether a segment is left out, as too many of a standby wait already."""
+        return priority == 0 and len(self._queue) > STANDBY_WAITING_MAX
+
+    def _patience_us(self, priority: int) -> int:
+        """For how long a segment is tried."""
+        return (QUEUE_SEGMENTS if priority else STANDBY_WAITING_MAX) * self._segment_us
 
     async def _push_parts(
         self, http: aiohttp.ClientSession, offer: Offer, priority: int
@@ -328,7 +341,7 @@ class Sink:
         self, http: aiohttp.ClientSession, made: _Made, stored: Set[str]
     ) -> PushOutcome:
         """Push the tracks that the origin has not stored."""
-        deadline_us = self._clock.now_us() + self._patience_us
+        deadline_us = self._clock.now_us() + self._patience_us(made.priority)
         name = f"{made.segment}{SEGMENT_SUFFIX}"
         waiting = {t: data for t, data in made.tracks.items() if t not in stored}
         tries = described = 0
@@ -345,6 +358,8 @@ class Sink:
             if worst <= {_Status.STORED, _Status.REFUSED}:
                 self._count(failures=1)
                 return PushOutcome.REFUSED
+            if self._yields(made.priority):
+                return PushOutcome.YIELDED
             if self._clock.now_us() >= deadline_us:
                 self._count(failures=1)
                 return PushOutcome.EXPIRED

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hitless_handover.supervisor_model import EncoderRecord, Notice
-from hitless_handover.timeline import Anchor
+from hitless_handover.timeline import MICROSECONDS, Anchor
 from hitless_operator.channel import Channel, Document, Key
 from hitless_operator.moments import micro_time
 from hitless_operator.template import apply_template
@@ -33,6 +33,7 @@ CONFIG_VARIABLE = "HITLESS_ENCODER_CONFIG"
 MEDIA_PATH = "/media"
 NOBODY = 65532
 GRACE_S = 10
+FINISH_SPARE_S = 4  # after the segment in hand, which an encoder that is told to stop finishes
 # grpc.health.v1: the server as a whole, which serves as long as the process works. It must not
 # depend on the source: a restart would not bring that back.
 HEALTH_SERVICE = ""
@@ -101,7 +102,7 @@ def encoder_pod(
         "spec": {
             "containers": [_container(encoder.image, config.to_json(), defaults)],
             "restartPolicy": "Always",
-            "terminationGracePeriodSeconds": GRACE_S,
+            "terminationGracePeriodSeconds": _grace_s(spec),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": {
@@ -165,6 +166,12 @@ def owner_of(channel: Channel) -> Document:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+
+def _grace_s(spec: EncoderDeploymentSpec) -> int:
+    """Enough to make the segment in hand whole, and deliver it."""
+    segment_s = -(-spec.timeline.resolve().segment_us // MICROSECONDS)
+    return max(GRACE_S, segment_s + FINISH_SPARE_S)
 
 
 def _container(image: str, config: str, defaults: PodDefaults) -> Document:

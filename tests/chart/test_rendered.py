@@ -388,7 +388,11 @@ def test_the_dashboard_and_the_rules_arrive_whole() -> None:
     assert [r["expr"] for r in shipped] == [r["expr"] for r in alerts()]
     assert all(r["annotations"]["runbook_url"].startswith("https://docs.example/") for r in shipped)
     monitors = of_kind("PodMonitor", *EVERYTHING)
-    assert {m["spec"]["podMetricsEndpoints"][0]["port"] for m in monitors} == {"health", "http", "metrics"}
+    assert {m["spec"]["podMetricsEndpoints"][0]["port"] for m in monitors} == {
+        "health",
+        "http",
+        "metrics",
+    }
     for kind in ("PodMonitor", "PrometheusRule", "ConfigMap"):
         assert of_kind(kind) == []
 

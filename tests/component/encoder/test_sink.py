@@ -10,7 +10,14 @@ import pytest
 from tests.component.encoder.studio import START_US, Receiver, make_config, receiver
 
 from hitless_encoder.plan import Media, plan_media
-from hitless_encoder.sink import KEPT_SEGMENTS, QUEUE_SEGMENTS, Channel, PushOutcome, Sink
+from hitless_encoder.sink import (
+    KEPT_SEGMENTS,
+    QUEUE_SEGMENTS,
+    STANDBY_WAITING_MAX,
+    Channel,
+    PushOutcome,
+    Sink,
+)
 from hitless_handover.leadership import Lead
 from hitless_wire.ingest import ChannelDescription
 
@@ -44,10 +51,12 @@ class Pushes:
         self.failed: list[BaseException] = []
         self.silent = False
         self.withholding = False
+        self.priority: int | None = None
 
     def lead_of(self, segment: int) -> Lead:
         self.asked.append(segment)
-        return Lead(segment, segment * 10, silent=self.silent)
+        priority = segment * 10 if self.priority is None else self.priority
+        return Lead(segment, priority, silent=self.silent)
 
     def is_silent(self, _segment: int) -> bool:
         return self.withholding
@@ -244,3 +253,35 @@ async def test_a_full_queue_drops_its_oldest() -> None:
         assert overtaken == [0, 1, 2]
         assert pushes.begun == list(range(3, QUEUE_SEGMENTS + 3))
         assert sink.report().dropped == 3
+
+
+async def test_a_standby_gives_way_where_the_origin_is_slow() -> None:
+    numbers = range(1, QUEUE_SEGMENTS)
+    outcomes: dict[int, list[PushOutcome]] = {}
+    for priority in (0, 5):
+        async with receiver() as end, pushing(end) as (sink, pushes):
+            pushes.priority = priority
+            for number in numbers:  # the sink's task has not run yet: nothing is answered
+                sink.offer(number, segment(number))
+            await pushes.until(lambda: set(pushes.ended) == set(numbers))
+            outcomes[priority] = [pushes.ended[number] for number in numbers]
+            assert sink.report().failures == sink.report().dropped == 0
+    late = len(numbers) - STANDBY_WAITING_MAX - 1
+    assert outcomes[5] == [PushOutcome.STORED] * len(numbers)
+    assert outcomes[0][:late] == [PushOutcome.YIELDED] * late
+    assert outcomes[0][late:] == [PushOutcome.STORED] * (STANDBY_WAITING_MAX + 1)
+
+
+async def test_a_standby_soon_gives_up_an_origin_that_is_away() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        pushes.priority = 0
+        end.answers["1.m4s"] = [503] * 200
+        sink.offer(1, segment(1))
+        await pushes.until(lambda: 1 in pushes.ended)
+        assert pushes.ended[1] is PushOutcome.EXPIRED
+        tries = end.order.count("v144/1.m4s")
+        end.answers["2.m4s"] = [503] * 200
+        pushes.priority = 5
+        sink.offer(2, segment(2))
+        await pushes.until(lambda: 2 in pushes.ended)
+        assert end.order.count("v144/2.m4s") > 3 * tries
