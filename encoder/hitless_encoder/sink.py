@@ -130,6 +130,14 @@ def judge_status(status: int) -> _Status:
     return _Status.RETRY if status >= 500 or status in (408, 429) else _Status.REFUSED
 
 
+def judge_description(status: int) -> _Status:
+    """The same for the description, which a receiver that is not ours may know nothing of.
+
+    Ours never answers it with 404, 405 or 415. Other receivers take the init segments all the same.
+    """
+    return _Status.STORED if status in (404, 405, 415) else judge_status(status)
+
+
 _KEPT = (_Status.STORED, _Status.KEPT)
 
 
@@ -405,7 +413,8 @@ class Sink:
 
     async def _describe(self, http: aiohttp.ClientSession, priority: int) -> _Status:
         body = self._channel.description.model_dump_json(by_alias=True).encode()
-        result = await self._put(http, ("description.json",), body, priority)
+        path = ("description.json",)
+        result = await self._put(http, path, body, priority, judge_description)
         for track, init in self._channel.inits.items():
             if result is not _Status.STORED:
                 return result
@@ -418,15 +427,21 @@ class Sink:
         path: tuple[str, ...],
         body: bytes,
         priority: int,
+        judge: Callable[[int], _Status] = judge_status,
     ) -> _Status:
-        status = await self._answer_to(http, path, body, priority)
+        status = await self._answer_to(http, path, body, priority, judge)
         self._answers[status] += 1
         if status in _KEPT:
             self._taken_bytes += len(body)
         return status
 
     async def _answer_to(
-        self, http: aiohttp.ClientSession, path: tuple[str, ...], body: bytes, priority: int
+        self,
+        http: aiohttp.ClientSession,
+        path: tuple[str, ...],
+        body: bytes,
+        priority: int,
+        judge: Callable[[int], _Status],
     ) -> _Status:
         headers = {
             HEADER_PRIORITY: str(priority),
@@ -437,7 +452,7 @@ class Sink:
         where = self._channel.url(path[0])  # without the segment: it ends up in the CR status
         try:
             async with http.put(url, data=body, headers=headers) as answer:
-                status = judge_status(answer.status)
+                status = judge(answer.status)
                 if status in (_Status.REFUSED, _Status.RETRY):
                     text = (await answer.text(errors="replace"))[:_ERROR_TEXT_MAX].strip()
                     self._complain(f"PUT {where}: {answer.status} {text}")
