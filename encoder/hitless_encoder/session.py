@@ -271,6 +271,7 @@ class Session:
             size=(largest.width, largest.height),
             anchor=None if config.anchor is None else config.anchor.value(),
             clock=self._clock,
+            slate_seconds=config.source.slate_seconds,
         )
 
     def _open_sink(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -47,6 +48,22 @@ PLURAL = "encoderdeployments"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$")]
 
 
+LIVE_SCHEMES = ("udp", "rtp", "tcp", "rtmp", "rtmps", "rtsp", "http", "https")
+
+SOURCE_URLS = (
+    "source.url must be testpattern:, file:///path, file:///folder/, udp://host:port, "
+    "rtp://host:port, tcp://host:port, rtmp://, rtmps://, rtsp:// or, for HLS, http:// or https://"
+)
+
+SOURCE_PUSHED = (
+    "source.url: srt://, rist:// and pushed sources need an ingest that fans them out, which is "
+    "not there yet: send MPEG-TS to a multicast group and use udp:// or rtp://"
+)
+
+_PUSHED_URL = "^(srt|rist|whip|whips)://"
+_SOURCE_URL = "^(testpattern:|file:///|(udp|rtp|tcp)://[^/]+:[0-9]+|(rtmps?|rtsp|https?)://[^/])"
+
+
 class Source(Model):
     """Where the pictures and the sound come from."""
 
@@ -56,28 +73,49 @@ class Source(Model):
             min_length=1,
             max_length=2048,
             description=(
-                "testpattern: (numbered picture, marked tone), file:///path (looped against the "
-                "wall clock), or udp://host:port (MPEG-TS, unicast or multicast)."
+                "testpattern: (numbered picture, marked tone); file:///path or file:///folder/ "
+                "(looped against the wall clock); MPEG-TS by udp://host:port, rtp://host:port "
+                "(both unicast or multicast) or tcp://host:port (connects); rtmp://, rtmps:// and "
+                "rtsp:// (pulled); http:// or https:// (HLS, pulled)."
             ),
             json_schema_extra={
                 "x-kubernetes-validations": [
+                    {"rule": f"!self.matches('{_PUSHED_URL}')", "message": SOURCE_PUSHED},
                     {
-                        "rule": "self.matches('^(testpattern:|file:///|udp://[^/]+:[0-9]+)')",
-                        "message": (
-                            "source.url must be testpattern:, file:///path or udp://host:port"
-                        ),
-                    }
+                        "rule": f"self.matches('{_PUSHED_URL}') || self.matches('{_SOURCE_URL}')",
+                        "message": SOURCE_URLS,
+                    },
                 ]
             },
         ),
     ]
+    slate_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=10,
+            description=(
+                "Live sources: after so many seconds without a picture, repeat the last one up to "
+                "the next segment, then show a slate and silence until pictures come in again. "
+                "Default: send nothing, so that the origin can publish another encoder's "
+                "segments; with a HotSpare that receives by another path, leave it so."
+            ),
+        ),
+    ] = None
 
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
-        if not url.startswith(("testpattern:", "file:///", "udp://")):
-            raise ValueError("source.url must be testpattern:, file:///path or udp://host:port")
+        if re.match(_PUSHED_URL, url):
+            raise ValueError(SOURCE_PUSHED)
+        if not re.match(_SOURCE_URL, url):
+            raise ValueError(SOURCE_URLS)
         return url
+
+    @model_serializer(mode="wrap")
+    def _without_slate(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a slate it is written as before there was one: digests stay what they were."""
+        return without_none(dump(self), "slate_seconds", "slateSeconds")
 
 
 class TimelineSpec(Model):

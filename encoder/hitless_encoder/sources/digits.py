@@ -1,4 +1,4 @@
-"""A tiny 5x7 font for frame numbers and clock times in the test pattern."""
+"""A tiny 5x7 font for frame numbers and clock times in the test pattern, and for the slate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 GLYPH_COLUMNS, GLYPH_ROWS = 6, 9  # 5x7 with a border of one on the right, above and below
-_INK, _PAPER = 228, 24
+INK, PAPER = 228, 24
 
 # One string a row of the glyph, top to bottom; five binary digits each.
 _GLYPHS = {
@@ -25,6 +25,13 @@ _GLYPHS = {
     ":": "00000 00100 00100 00000 00100 00100 00000",
     "-": "00000 00000 00000 11111 00000 00000 00000",
     ".": "00000 00000 00000 00000 00000 00110 00110",
+    "A": "01110 10001 10001 11111 10001 10001 10001",
+    "G": "01110 10001 10000 10111 10001 10001 01110",
+    "I": "01110 00100 00100 00100 00100 00100 01110",
+    "L": "10000 10000 10000 10000 10000 10000 11111",
+    "N": "10001 11001 10101 10011 10001 10001 10001",
+    "O": "01110 10001 10001 10001 10001 10001 01110",
+    "S": "01111 10000 10000 01110 00001 00001 11110",
     " ": "00000 00000 00000 00000 00000 00000 00000",
 }
 
@@ -34,7 +41,7 @@ def glyph(character: str, scale: int) -> npt.NDArray[np.uint8]:
     """Luma of one character, shape (GLYPH_ROWS * scale, GLYPH_COLUMNS * scale)."""
     dots = np.zeros((GLYPH_ROWS, GLYPH_COLUMNS), np.uint8)
     dots[1:8, :5] = [[int(bit) for bit in row] for row in _GLYPHS[character].split()]
-    luma = np.where(dots == 1, _INK, _PAPER).astype(np.uint8)
+    luma = np.where(dots == 1, INK, PAPER).astype(np.uint8)
     return np.kron(luma, np.ones((scale, scale), np.uint8))
 
 

@@ -1,21 +1,28 @@
 """Which frame a live picture is: anchor, unwrapping, gaps, duplicates and jumps of its clock.
 
-Pure decisions over time stamps; live_udp.py carries them out. While the source's clock runs on,
+Pure decisions over time stamps; weave.py carries them out. While the source's clock runs on,
 every decision depends on the time stamps and the anchor alone, so encoders that joined at different
 times agree. A jump of the clock that can't be absorbed gets a new anchor, chosen so that encoders
 that both saw it agree: a short stop goes on at the next frame, a long one at a segment's start.
+So does a clock that has drifted APART_SECONDS_MAX behind the wall clock. One that is ahead stays
+so: frame numbers never go back.
+
+Of several pictures that fall on one frame, the nearest is shown; a frame on which none falls
+repeats the one before. So a source of any rate, also a varying one, fills the grid.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import lcm
 
 from hitless_handover.timeline import Anchor, Timeline, frame_of_source
 
 MICROSECONDS = 1_000_000
 TS_TIMESCALE = 90_000
 TS_WRAP_TICKS = 1 << 33
+APART_SECONDS_MAX = 120  # between the grid and the wall clock; a drift of 50 ppm takes a month
 JUMP_SECONDS = (
     1  # a step back, or one ahead that the wall clock did not take, beyond this is a jump
 )
@@ -24,10 +31,22 @@ SOUND_APART_SECONDS_MAX = 8  # sound that claims to be further from the pictures
 JUMP_PICTURES = 3  # in a row, before the clock is believed to have jumped
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickScale:
+    """How a source counts time: ticks a second, and modulo what (0: it never wraps)."""
+
+    timescale: int
+    wrap_ticks: int
+
+
+TS_SCALE = TickScale(timescale=TS_TIMESCALE, wrap_ticks=TS_WRAP_TICKS)
+
+
 class Placing(StrEnum):
     """What to do with a picture."""
 
     SHOW = "Show"  # it is the frame; `missing` frames before it repeat the picture before
+    NEARER = "Nearer"  # it is the frame that was placed last, in the place of that picture
     DROP = "Drop"  # a duplicate, or a stray time stamp
     GAP = "Gap"  # it is the frame, and those before it are lost
     JUMP = "Jump"  # as GAP, under a new anchor
@@ -45,11 +64,15 @@ class Placed:
 class Grid:
     """The mapping of one source; its state is the anchor and the newest picture's place."""
 
-    def __init__(self, timeline: Timeline, anchor: Anchor | None) -> None:
+    def __init__(
+        self, timeline: Timeline, anchor: Anchor | None, scale: TickScale = TS_SCALE
+    ) -> None:
         self._line = timeline
         self.anchor = anchor
+        self._scale = scale
         self._near_ticks: int | None = None
         self._last_frame: int | None = None
+        self._last_off = 0
         self._last_wall_us = 0
         self._strays = 0
 
@@ -58,6 +81,15 @@ class Grid:
         """The newest picture's frame."""
         return self._last_frame
 
+    def count_in(self, scale: TickScale) -> None:
+        """Say how the source counts. An anchor of a source that counts otherwise is forgotten."""
+        self._scale = scale
+        anchor = self.anchor
+        if anchor is not None and scale != TickScale(
+            timescale=anchor.source_timescale, wrap_ticks=anchor.wrap_ticks
+        ):
+            self.anchor = self._near_ticks = None
+
     def place(self, ticks: int, wall_us: int) -> Placed:
         """Place the next picture in presentation order. wall_us: when it came in."""
         if self.anchor is None:
@@ -65,12 +97,16 @@ class Grid:
         frame, near = frame_of_source(
             self._line, self.anchor, ticks, near_ticks=self._near(wall_us)
         )
+        if self._is_apart(frame, wall_us):
+            return self._jump(ticks, wall_us)
         if self._last_frame is None:
             return self._accept(Placed(placing=Placing.SHOW, frame=frame), near, wall_us)
         step = frame - self._last_frame
         if self._is_jump(step, wall_us):
             return self._jump(ticks, wall_us)
         self._strays = 0
+        if step == 0 and self._off(frame, near) < self._last_off:
+            return self._accept(Placed(placing=Placing.NEARER, frame=frame), near, wall_us)
         if step <= 0:
             return Placed(placing=Placing.DROP)
         wide = step - 1 > self._frames(FILL_SECONDS_MAX)
@@ -81,17 +117,28 @@ class Grid:
         )
         return self._accept(placed, near, wall_us)
 
-    def sample_of(self, ticks: int, rate: int) -> int | None:
+    def sample_of(self, ticks: int, rate: int, timescale: int | None = None) -> int | None:
         """The sample number, at `rate` since the epoch, of a sound time stamp.
 
-        None before the first picture, and for a time too far from the newest picture's.
+        timescale: of the ticks, where it is not that of the pictures. None before the first
+        picture, and for a time too far from the newest picture's.
         Exact: round((anchor.frame / frame rate + ticks since the anchor / timescale) * rate).
         """
         if self.anchor is None or self._near_ticks is None:
             return None
-        _, since = frame_of_source(self._line, self.anchor, ticks, near_ticks=self._near_ticks)
-        scale = self.anchor.source_timescale
-        if abs(since - self._near_ticks) > SOUND_APART_SECONDS_MAX * scale:
+        scale = lcm(self.anchor.source_timescale, timescale or self.anchor.source_timescale)
+        fine = scale // self.anchor.source_timescale
+        anchor = Anchor(
+            source_ticks=self.anchor.source_ticks * fine,
+            source_timescale=scale,
+            wrap_ticks=self.anchor.wrap_ticks * fine,
+            frame=self.anchor.frame,
+            wall_us=self.anchor.wall_us,
+        )
+        near = self._near_ticks * fine
+        ticks *= scale // (timescale or self.anchor.source_timescale)
+        _, since = frame_of_source(self._line, anchor, ticks, near_ticks=near)
+        if abs(since - near) > SOUND_APART_SECONDS_MAX * scale:
             return None
         whole = self.anchor.frame * self._line.rate_den * scale + since * self._line.rate_num
         unit = self._line.rate_num * scale
@@ -106,6 +153,20 @@ class Grid:
     def _frames(self, seconds: int) -> int:
         return seconds * self._line.rate_num // self._line.rate_den
 
+    def _is_apart(self, frame: int, wall_us: int) -> bool:
+        """Whether the grid has to be put back onto the wall clock. It never steps back for that."""
+        ahead = frame - self._line.frame_at(wall_us)
+        allowed = self._frames(APART_SECONDS_MAX)
+        return ahead < -allowed or (self._last_frame is None and ahead > allowed)
+
+    def _off(self, frame: int, since_ticks: int) -> int:
+        """How far a picture is from its frame, in a unit that stays the same."""
+        assert self.anchor is not None
+        line, scale = self._line, self.anchor.source_timescale
+        return abs(
+            since_ticks * line.rate_num - (frame - self.anchor.frame) * scale * line.rate_den
+        )
+
     def _is_jump(self, step: int, wall_us: int) -> bool:
         allowed = self._frames(JUMP_SECONDS)
         if -allowed <= step <= allowed:
@@ -117,9 +178,9 @@ class Grid:
         self._strays += 1
         if self._strays < JUMP_PICTURES:
             return Placed(placing=Placing.DROP)
-        assert self._last_frame is not None
-        frame = self._last_frame + 1
-        if wall_us - self._last_wall_us > JUMP_SECONDS * MICROSECONDS:
+        frame = 0 if self._last_frame is None else self._last_frame + 1
+        long_stop = wall_us - self._last_wall_us > JUMP_SECONDS * MICROSECONDS
+        if long_stop or self._is_apart(frame, wall_us):
             on_air = self._line.segment_of(self._line.frame_at(wall_us))
             frame = max(frame, self._line.first_frame(on_air + 1))
         self.anchor = self._anchor_at(ticks, frame, wall_us)
@@ -127,15 +188,15 @@ class Grid:
 
     def _accept(self, placed: Placed, near_ticks: int, wall_us: int) -> Placed:
         self._near_ticks, self._last_frame, self._strays = near_ticks, placed.frame, 0
-        self._last_wall_us = wall_us
+        self._last_wall_us, self._last_off = wall_us, self._off(placed.frame, near_ticks)
         return placed
 
-    @staticmethod
-    def _anchor_at(ticks: int, frame: int, wall_us: int) -> Anchor:
+    def _anchor_at(self, ticks: int, frame: int, wall_us: int) -> Anchor:
+        wrap = self._scale.wrap_ticks
         return Anchor(
-            source_ticks=ticks % TS_WRAP_TICKS,
-            source_timescale=TS_TIMESCALE,
-            wrap_ticks=TS_WRAP_TICKS,
+            source_ticks=ticks % wrap if wrap else ticks,
+            source_timescale=self._scale.timescale,
+            wrap_ticks=wrap,
             frame=frame,
             wall_us=wall_us,
         )

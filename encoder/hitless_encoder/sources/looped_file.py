@@ -12,27 +12,37 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import av
-from av.video.reformatter import VideoReformatter
 
 from hitless_encoder.errors import SourceError
 from hitless_encoder.pcm import Pcm
-from hitless_encoder.pictures import copied, plain
+from hitless_encoder.pictures import copied
 from hitless_encoder.sources.file_index import FileIndex, index_file, open_file
 from hitless_encoder.sources.file_sound import FileSound
+from hitless_encoder.sources.shape import Shaper, progressive
 from hitless_handover.timeline import Timeline
 
 _KEYS_BACK = (1, 4, 1 << 30)  # seek this many key pictures further back than needed, in turn
 
 
 class LoopedFile:
-    """A Rendering of a file. Raises SourceError when it can't be read."""
+    """A Rendering of a file. Raises SourceError when it can't be read.
 
-    def __init__(self, path: str, *, timeline: Timeline) -> None:
+    size: of the largest rendition, pixels. index: of the file, where it is known.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        timeline: Timeline,
+        size: tuple[int, int],
+        index: FileIndex | None = None,
+    ) -> None:
         self._line = timeline
-        self.index = index_file(path, timeline)
+        self.index = index or index_file(path, timeline)
         self._resources = ExitStack()
         try:
-            self._pictures = FilePictures(self.index)
+            self._pictures = FilePictures(self.index, Shaper(*size))
             self._resources.callback(self._pictures.close)
             self._sound = FileSound(self.index)
             self._resources.callback(self._sound.close)
@@ -47,7 +57,11 @@ class LoopedFile:
 
     def pcm(self, frame: int) -> Pcm:
         """The sound of a timeline frame; positions count from the start of its lap."""
-        lap = self._line.first_sample(frame // self.index.frames * self.index.frames)
+        return self.pcm_since(frame // self.index.frames * self.index.frames, frame)
+
+    def pcm_since(self, first: int, frame: int) -> Pcm:
+        """The sound of a timeline frame, where the file's first picture is at frame `first`."""
+        lap = self._line.first_sample(first)
         start, stop = self._line.first_sample(frame), self._line.first_sample(frame + 1)
         return self._sound.read(start - lap, stop - lap)
 
@@ -59,10 +73,10 @@ class LoopedFile:
 class FilePictures:
     """Pictures of a file by presentation time, decoded forwards; goes back by seeking."""
 
-    def __init__(self, index: FileIndex) -> None:
+    def __init__(self, index: FileIndex, shaper: Shaper) -> None:
         self._index = index
         self._container = open_file(index.path)
-        self._converter = VideoReformatter()
+        self._shaper = shaper
         self._decoded: Iterator[av.VideoFrame] = iter(())
         self._shown: _Decoded | None = None  # the newest picture not after the one asked for
         self._next: _Decoded | None = None  # the one decoded after it
@@ -88,7 +102,8 @@ class FilePictures:
 
     def _given(self, found: _Decoded) -> av.VideoFrame:
         """The picture as yuv420p: the frame itself the first time, copies after that."""
-        picture = plain(found.picture, self._converter)
+        aspect = self._container.streams.video[0].codec_context.sample_aspect_ratio
+        picture = self._shaper.fit(found.picture, aspect)
         if picture is not found.picture:
             return picture
         if found.given:
@@ -119,7 +134,7 @@ class FilePictures:
         video = self._container.streams.video[0]
         if not video.codec_context.is_open:
             video.codec_context.thread_count = 1
-        self._decoded = self._container.decode(video)
+        self._decoded = progressive(self._container.decode(video))
         self._shown, self._next = None, self._pull()
         return self._next is not None and self._next.ticks <= ticks
 

@@ -22,6 +22,7 @@ from av.audio.stream import AudioStream
 from hitless_encoder.pcm import Pcm, silence
 
 RUN_IN_PACKETS = 12  # fed to a fresh decoder before its samples count: MP3 needs up to 10
+STEADY_PACKETS = 48  # a second of AAC; a multiple of 3, the period of 1024 samples in ms at 48 kHz
 CONTINUITY_MS = 20  # time stamps that jitter by less are taken as continuous
 
 _log = logging.getLogger(__name__)
@@ -29,12 +30,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundFormat:
-    """What a decoder must be told. rate: samples per second."""
+    """What a decoder must be told. rate: samples per second. packet_samples: 0 where they vary."""
 
     codec: str
     rate: int
     layout: str
     extradata: bytes | None
+    packet_samples: int = 0
 
     @classmethod
     def of(cls, stream: AudioStream) -> SoundFormat:
@@ -45,6 +47,7 @@ class SoundFormat:
             rate=context.sample_rate,
             layout=context.layout.name,
             extradata=context.extradata,
+            packet_samples=context.frame_size or 0,
         )
 
     def decoder(self) -> AudioCodecContext:
@@ -104,6 +107,34 @@ class SoundRun:
             parts = self._to_stereo.resample(frame)
         arrays = [np.asarray(part.to_ndarray(), np.float32) for part in parts]
         return np.concatenate(arrays, axis=1) if arrays else silence(0)
+
+
+class SteadyPositions:
+    """Packet positions out of time stamps that are rounded to more than a sample.
+
+    A packet's position is the mean of what the last STEADY_PACKETS time stamps say of it, so it
+    depends on these packets alone and its error is far below their rounding.
+    """
+
+    def __init__(self, packet_samples: int, rate: int) -> None:
+        self._samples = packet_samples
+        self._apart = CONTINUITY_MS * rate // 1000
+        self._origins: deque[int] = deque(maxlen=STEADY_PACKETS)
+        self._count = 0
+
+    def of(self, position: int) -> int | None:
+        """The steady position of the next packet; None until enough have come."""
+        if not self._samples:
+            return position
+        origin = position - self._count * self._samples
+        if self._origins and abs(origin - self._origins[-1]) > self._apart:
+            self._origins.clear()  # the sound has a gap
+        self._origins.append(origin)
+        self._count += 1
+        if len(self._origins) < STEADY_PACKETS:
+            return None
+        mean = (2 * sum(self._origins) + STEADY_PACKETS) // (2 * STEADY_PACKETS)
+        return mean + (self._count - 1) * self._samples
 
 
 class GroupedSound:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.component.encoder.films import HEIGHT, Film, write
+from tests.component.encoder.films import HEIGHT, WIDTH, Film, write
 from tests.component.encoder.studio import (
     START_US,
     frame_numbers,
@@ -45,7 +45,7 @@ def shown(looped: LoopedFile, frame: int) -> int | None:
 
 
 def test_frame_n_shows_the_files_frame_n_modulo_its_length(film: Path) -> None:
-    looped = LoopedFile(str(film), timeline=NTSC)
+    looped = LoopedFile(str(film), timeline=NTSC, size=(WIDTH, HEIGHT))
     assert looped.index.frames == FRAMES
     start = 53_000_000_000
     for frame in range(start, start + 2 * FRAMES + 7):
@@ -55,13 +55,13 @@ def test_frame_n_shows_the_files_frame_n_modulo_its_length(film: Path) -> None:
 
 def test_any_start_gives_the_same_pictures_and_samples(film: Path) -> None:
     start = FRAMES * 481_000_000
-    early = LoopedFile(str(film), timeline=NTSC)
+    early = LoopedFile(str(film), timeline=NTSC, size=(WIDTH, HEIGHT))
     wanted = {
         frame: (luma(early.picture(frame)).copy(), early.pcm(frame))
         for frame in range(start, start + FRAMES + 20)
     }
     for offset in (1, 23, 24, 25, 70, FRAMES - 1, FRAMES):
-        late = LoopedFile(str(film), timeline=NTSC)
+        late = LoopedFile(str(film), timeline=NTSC, size=(WIDTH, HEIGHT))
         for frame in range(start + offset, start + offset + 3):
             picture, pcm = late.picture(frame), late.pcm(frame)
             assert np.array_equal(luma(picture), wanted[frame][0]), f"{frame - start}"
@@ -71,7 +71,7 @@ def test_any_start_gives_the_same_pictures_and_samples(film: Path) -> None:
 
 
 def test_the_sound_is_there_in_its_right_length(film: Path) -> None:
-    looped = LoopedFile(str(film), timeline=NTSC)
+    looped = LoopedFile(str(film), timeline=NTSC, size=(WIDTH, HEIGHT))
     start = FRAMES * 481_000_000
     for frame in range(start, start + FRAMES):
         pcm = looped.pcm(frame)
@@ -82,7 +82,7 @@ def test_the_sound_is_there_in_its_right_length(film: Path) -> None:
 
 
 def test_sound_of_another_rate_is_resampled_without_a_seam(plain: Path) -> None:
-    looped = LoopedFile(str(plain), timeline=NTSC)
+    looped = LoopedFile(str(plain), timeline=NTSC, size=(WIDTH, HEIGHT))
     pcm = np.concatenate([looped.pcm(frame) for frame in range(FRAMES - 4)], axis=1)[0]
     time = np.arange(len(pcm)) / 48_000
     tone = np.abs(np.dot(pcm, np.exp(-2j * np.pi * 440 * time))) * 2 / len(pcm)
@@ -91,7 +91,7 @@ def test_sound_of_another_rate_is_resampled_without_a_seam(plain: Path) -> None:
 
 
 def test_another_picture_rate_shows_the_nearest_picture(film: Path) -> None:
-    looped = LoopedFile(str(film), timeline=THIRTY)
+    looped = LoopedFile(str(film), timeline=THIRTY, size=(WIDTH, HEIGHT))
     length = looped.index.frames
     assert length == FRAMES * 1001 // 1000
     for frame in range(0, length, 7):
@@ -105,21 +105,21 @@ def test_another_picture_rate_shows_the_nearest_picture(film: Path) -> None:
 def test_a_file_without_sound_is_silent(tmp_path: Path) -> None:
     path = tmp_path / "mute.mp4"
     write(Film(frames=40, audio_rate=None), path, "mp4")
-    looped = LoopedFile(str(path), timeline=NTSC)
+    looped = LoopedFile(str(path), timeline=NTSC, size=(WIDTH, HEIGHT))
     assert not looped.pcm(12).any()
     looped.close()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"file://.*nowhere\.mp4: no such file"):
-        LoopedFile(str(tmp_path / "nowhere.mp4"), timeline=NTSC)
+        LoopedFile(str(tmp_path / "nowhere.mp4"), timeline=NTSC, size=(WIDTH, HEIGHT))
 
 
 def test_what_is_no_media_is_named(tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("not a film")
     with pytest.raises(SourceError, match=r"file://.*text\.mp4: can't be opened"):
-        LoopedFile(str(path), timeline=NTSC)
+        LoopedFile(str(path), timeline=NTSC, size=(WIDTH, HEIGHT))
 
 
 async def test_two_encoders_of_a_looped_file_make_the_same_bytes(film: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import pytest
-from tests.component.encoder.films import HEIGHT, Film, transport_stream
+from tests.component.encoder.films import HEIGHT, WIDTH, Film, transport_stream
 from tests.component.encoder.studio import (
     START_US,
     Receiver,
@@ -23,8 +23,8 @@ from tests.component.encoder.studio import (
 
 from hitless_encoder.session import Session
 from hitless_encoder.sources.base import SourceState
-from hitless_encoder.sources.live_udp import UdpSource
-from hitless_encoder.sources.udp_receiver import parse_udp_url
+from hitless_encoder.sources.live import LiveSource
+from hitless_encoder.sources.transport import transport_of
 from hitless_encoder.verify import check_structure
 from hitless_handover.leadership import Lead
 from hitless_handover.timeline import Anchor
@@ -221,8 +221,13 @@ async def test_a_unicast_source_may_come_late(stream: bytes, port: int) -> None:
 def test_a_silent_source_is_reported(port: int) -> None:
     url = f"udp://127.0.0.1:{port}"
     line = FILM.timeline
-    source = UdpSource(
-        parse_udp_url(url), timeline=line, anchor=None, clock=VirtualClock(), poll_seconds=0.001
+    source = LiveSource(
+        transport_of(url, poll_seconds=0.001),
+        timeline=line,
+        size=(WIDTH, HEIGHT),
+        anchor=None,
+        clock=VirtualClock(),
+        poll_seconds=0.001,
     )
     reader = threading.Thread(target=lambda: list(source.blocks()))
     reader.start()

@@ -8,13 +8,14 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from tests.component.encoder.films import HEIGHT, Film, transport_stream
+from tests.component.encoder.films import HEIGHT, WIDTH, Film, transport_stream
 from tests.component.encoder.studio import START_US, read_number
 
 from hitless_encoder.pcm import Pcm
 from hitless_encoder.sources.base import ReportBoard, SourceReport
 from hitless_encoder.sources.grid import Grid
-from hitless_encoder.sources.live_udp import Weaver
+from hitless_encoder.sources.shape import Shaper
+from hitless_encoder.sources.weave import Weaver
 from hitless_encoder.verify import luma
 from hitless_handover.timeline import Anchor, Timeline
 
@@ -31,7 +32,14 @@ def weave(data: bytes, anchor: Anchor | None, wall_us: int) -> tuple[Woven, Anch
     with av.open(io.BytesIO(data), "r", format="mpegts") as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         video.codec_context.thread_count = 1
-        weaver = Weaver(NTSC, grid, audio, ReportBoard(SourceReport()))
+        weaver = Weaver(
+            NTSC,
+            grid,
+            pictures=video,
+            sound=audio,
+            shaper=Shaper(WIDTH, HEIGHT),
+            board=ReportBoard(SourceReport()),
+        )
         for packet in container.demux(video, audio):
             for block in weaver.feed(packet, wall_us):
                 plane = luma(block.picture)

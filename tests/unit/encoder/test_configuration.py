@@ -40,7 +40,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_wrong_field_gets_a_line(tmp_path: Path) -> None:
-    bad = GOOD | {"windowSeconds": "long", "source": {"url": "rtmp://x"}}
+    bad = GOOD | {"windowSeconds": "long", "source": {"url": "mms://x"}}
     with pytest.raises(ConfigurationError) as caught:
         read_config(written(tmp_path, json.dumps(bad)))
     lines = str(caught.value).splitlines()

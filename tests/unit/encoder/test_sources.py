@@ -15,7 +15,7 @@ from hitless_encoder.ladder import Ladder, parents
 from hitless_encoder.pcm import Pcm, silence
 from hitless_encoder.sources import SourceState, open_source
 from hitless_encoder.sources.paced import LAG_SECONDS_MAX, PacedSource
-from hitless_encoder.sources.udp_receiver import parse_udp_url
+from hitless_encoder.sources.receiver import parse_socket_url
 from hitless_handover.timeline import Timeline
 from hitless_wire.resources import Profile
 
@@ -131,10 +131,10 @@ def test_each_rendition_is_scaled_from_the_next_larger_one() -> None:
 
 
 def test_udp_addresses() -> None:
-    group = parse_udp_url("udp://@239.1.2.3:5000?localaddr=127.0.0.1&reuse=1")
+    group = parse_socket_url("udp://@239.1.2.3:5000?localaddr=127.0.0.1&reuse=1")
     assert (group.host, group.port, group.localaddr) == ("239.1.2.3", 5000, "127.0.0.1")
     assert group.multicast
-    assert not parse_udp_url("udp://0.0.0.0:5000").multicast
+    assert not parse_socket_url("udp://0.0.0.0:5000").multicast
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,10 @@ def test_udp_addresses() -> None:
         ("udp://:5000", "write udp://host:port"),
         ("udp://1.2.3.4:99999", "write udp://host:port"),
         ("udp://1.2.3.4:5000?iface=eth0", "unknown option iface"),
-        ("rtmp://host/app", "use testpattern:, file:///path or udp://host:port"),
+        ("rtp://1.2.3.4", "write rtp://host:port"),
+        ("tcp://host", "write tcp://host:port"),
+        ("rtmp:///app", "write rtmp://host/path"),
+        ("mms://host/app", "source.url must be testpattern:, file:///path"),
     ],
 )
 def test_urls_that_can_not_work_are_configuration_errors(url: str, message: str) -> None:

@@ -1,54 +1,46 @@
-"""The `udp://` source: a live MPEG-TS, every frame of the grid filled.
+"""Live packets in, blocks out: pictures placed on the grid and filled, each with its sound.
 
-Pictures and sound are put on the timeline by their time stamps and the anchor (grid.py); sound is
-decoded in groups (sound_run.py). So two encoders that joined at different times give the same
-blocks. A block waits until its sound is there, for SOUND_WAIT_SECONDS of pictures at most. Where
-the source is silent or broken, the source reports it and goes on trying, for ever and in bounds.
+Sound is decoded in groups (sound_run.py) at positions that follow from its time stamps, so two
+encoders that joined at different times give the same blocks. A block waits until its sound is
+there, for SOUND_WAIT_SECONDS of pictures at most, and until the next picture is placed, which may
+be a nearer one for the same frame. Used by one thread (live.py).
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
 from av.audio.stream import AudioStream
-from av.container.input import InputContainer
 from av.packet import Packet
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from hitless_encoder.clock import MICROSECONDS, Clock
-from hitless_encoder.errors import SourceError
 from hitless_encoder.pcm import Pcm, PcmRing, resample, silence, source_span
-from hitless_encoder.pictures import copied, plain
-from hitless_encoder.sources.base import Block, ReportBoard, SourceReport, SourceState
-from hitless_encoder.sources.grid import Grid, Placing
-from hitless_encoder.sources.sound_run import GroupedSound, SoundFormat, SoundPacket
-from hitless_encoder.sources.udp_receiver import (
-    POLL_SECONDS,
-    SILENCE_SECONDS,
-    UdpAddress,
-    UdpReceiver,
-    open_socket,
+from hitless_encoder.pictures import copied
+from hitless_encoder.sources.base import Block, ReportBoard
+from hitless_encoder.sources.grid import Grid, Placed, Placing
+from hitless_encoder.sources.shape import Deinterlacer, Shaper
+from hitless_encoder.sources.sound_run import (
+    GroupedSound,
+    SoundFormat,
+    SoundPacket,
+    SteadyPositions,
 )
-from hitless_handover.timeline import Anchor, Timeline
+from hitless_handover.timeline import Timeline
 
 SOUND_WAIT_SECONDS = 2
 SOUND_RING_SECONDS = 12
 SOUND_GROUPS_PER_SECOND = 1
-REOPEN_SECONDS = 2
-PROBE_BYTES = 4 << 20
-PROBE_US = 10_000_000
+COARSE_TIMESCALE_MAX = 10_000  # time stamps that say the sample only roughly, as those of FLV
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Waiting:
     """A placed picture whose sound may not have come yet."""
 
@@ -56,120 +48,39 @@ class _Waiting:
     picture: av.VideoFrame
 
 
-class UdpSource:
-    """A Source over one UDP address."""
+class Weaver:
+    """One connection's packets to blocks. pictures, sound: its streams."""
 
     def __init__(
         self,
-        address: UdpAddress,
-        *,
         timeline: Timeline,
-        anchor: Anchor | None,
-        clock: Clock,
-        poll_seconds: float = POLL_SECONDS,
-    ) -> None:
-        self._address = address
-        self._poll_seconds = poll_seconds
-        self._line = timeline
-        self._clock = clock
-        self._grid = Grid(timeline, anchor)
-        self._stop = threading.Event()
-        self._receiver: UdpReceiver | None = None
-        self._board = ReportBoard(SourceReport(anchor=anchor))
-
-    def report(self) -> SourceReport:
-        """The newest state, from any thread."""
-        receiver = self._receiver
-        if receiver is None:
-            return self._board.read()
-        return replace(
-            self._board.read(),
-            received_bytes=receiver.received_bytes,
-            waiting_bytes=receiver.waiting_bytes,
-        )
-
-    def close(self) -> None:
-        """Make blocks() end soon."""
-        self._stop.set()
-        receiver = self._receiver
-        if receiver is not None:
-            receiver.stop()
-
-    def blocks(self) -> Generator[Block, None, None]:
-        """Blocks as they come in; opens again after errors."""
-        while not self._stop.is_set():
-            try:
-                yield from self._connected()
-                reason = f"{self._address.url}: the stream ended"
-            except SourceError as error:
-                reason = str(error)
-            except (av.FFmpegError, ValueError) as error:
-                reason = f"{self._address.url}: {error}"
-            if not self._stop.is_set():
-                self._lost(reason)
-                retry_us = self._clock.now_us() + REOPEN_SECONDS * MICROSECONDS
-                self._clock.sleep_until(retry_us, self._stop)
-
-    def _connected(self) -> Iterator[Block]:
-        receiver = UdpReceiver(
-            open_socket(self._address, self._poll_seconds), on_silence=self._silent
-        )
-        self._receiver = receiver
-        try:
-            if self._stop.is_set():
-                return
-            options = {"probesize": str(PROBE_BYTES), "analyzeduration": str(PROBE_US)}
-            with av.open(receiver, "r", format="mpegts", options=options) as container:
-                yield from self._read(container)
-        finally:
-            receiver.join()
-
-    def _read(self, container: InputContainer) -> Iterator[Block]:
-        if not container.streams.video:
-            raise SourceError(f"{self._address.url}: no video in the stream")
-        video = container.streams.video[0]
-        video.codec_context.thread_count = 1
-        audio = container.streams.audio[0] if container.streams.audio else None
-        weaver = Weaver(self._line, self._grid, audio, self._board)
-        for packet in container.demux(*([video] if audio is None else [video, audio])):
-            if self._stop.is_set():
-                return
-            for block in weaver.feed(packet, self._clock.now_us()):
-                if self._board.state(SourceState.RUNNING):
-                    _log.info("source %s runs from frame %d", self._address.url, block.frame)
-                yield block
-
-    def _silent(self) -> None:
-        self._lost(f"no data from {self._address.url} for {SILENCE_SECONDS} s")
-
-    def _lost(self, message: str) -> None:
-        if self._board.state(SourceState.LOST, message):
-            _log.warning("source lost: %s", message)
-
-
-class Weaver:
-    """Packets in, blocks out: pictures placed and filled, each with the sound of its frame."""
-
-    def __init__(
-        self, timeline: Timeline, grid: Grid, audio: AudioStream | None, board: ReportBoard
+        grid: Grid,
+        *,
+        pictures: VideoStream,
+        sound: AudioStream | None,
+        shaper: Shaper,
+        board: ReportBoard,
     ) -> None:
         self._line = timeline
         self._grid = grid
+        self._video = pictures
         self._board = board
-        self._sound = None if audio is None else LiveSound(timeline, grid, SoundFormat.of(audio))
+        self._shaper = shaper
+        self._deinterlacer = Deinterlacer()
+        self._sound = None if sound is None else LiveSound(timeline, grid, SoundFormat.of(sound))
         self._waiting: deque[_Waiting] = deque()
         self._wait_frames_max = SOUND_WAIT_SECONDS * timeline.rate_num // timeline.rate_den
         self._newest: av.VideoFrame | None = None
         self._first_key: int | None = None
-        self._converter = VideoReformatter()
 
     def feed(self, packet: Packet[Any], wall_us: int) -> list[Block]:
-        """Take a packet in stream order; the blocks that it completes. wall_us: now."""
+        """Take a packet in stream order; the blocks that it completes. wall_us: when it came."""
         if isinstance(packet.stream, VideoStream):
-            for picture in self._decoded(packet):
-                self._place(picture, wall_us)
+            for decoded in self._decoded(packet):
+                for picture in self._deinterlacer.feed(decoded):
+                    self._place(picture, wall_us)
         elif self._sound is not None and packet.pts is not None:
-            lead_ms = self._sound.feed(packet.pts, bytes(packet))
+            lead_ms = self._sound.feed(packet.pts, packet.time_base, bytes(packet))
             if lead_ms is not None:
                 self._board.led(lead_ms)
         return self._ready()
@@ -200,11 +111,21 @@ class Weaver:
         if placed.placing is Placing.DROP:
             self._board.count(dropped=1)
             return
+        self._show(placed, self._shaper.fit(picture, self._pixel_aspect()))
+
+    def _show(self, placed: Placed, picture: av.VideoFrame) -> None:
         if placed.placing in (Placing.JUMP, Placing.GAP):
             _log.warning("source clock: %s, on at frame %d", placed.placing, placed.frame)
         self._fill(placed.frame, placed.missing)
-        self._newest = plain(picture, self._converter)
-        self._waiting.append(_Waiting(frame=placed.frame, picture=self._newest))
+        self._newest = picture
+        if placed.placing is Placing.NEARER:
+            self._board.count(dropped=1)
+            self._waiting[-1].picture = picture
+        else:
+            self._waiting.append(_Waiting(frame=placed.frame, picture=picture))
+
+    def _pixel_aspect(self) -> Fraction | None:
+        return self._video.codec_context.sample_aspect_ratio
 
     def _fill(self, frame: int, missing: int) -> None:
         if self._newest is not None and missing:
@@ -214,7 +135,7 @@ class Weaver:
 
     def _ready(self) -> list[Block]:
         blocks: list[Block] = []
-        while self._waiting:
+        while len(self._waiting) > 1:
             first = self._waiting[0]
             late = self._waiting[-1].frame - first.frame > self._wait_frames_max
             if not (late or self._has_sound(first.frame)):
@@ -242,15 +163,18 @@ class LiveSound:
         self._line = timeline
         self._grid = grid
         self._rate = sound.rate
+        self._steady = SteadyPositions(sound.packet_samples, sound.rate)
         self._groups = GroupedSound(sound, sound.rate // SOUND_GROUPS_PER_SECOND)
         self._ring = PcmRing(SOUND_RING_SECONDS * sound.rate)
 
-    def feed(self, ticks: int, data: bytes) -> int | None:
-        """Take a packet; ticks: its time stamp. How far it is ahead of the newest picture, in ms.
+    def feed(self, ticks: int, time_base: Fraction, data: bytes) -> int | None:
+        """Take a packet with its time stamp. How far it is ahead of the newest picture, in ms.
 
         None: nothing can be placed before the first picture.
         """
-        position = self._grid.sample_of(ticks, self._rate)
+        position = self._grid.sample_of(ticks, self._rate, time_base.denominator)
+        if position is not None and time_base.denominator <= COARSE_TIMESCALE_MAX:
+            position = self._steady.of(position)
         if position is None:
             return None
         for start, pcm in self._groups.feed(SoundPacket(position=position, data=data)):

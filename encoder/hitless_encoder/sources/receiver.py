@@ -1,8 +1,8 @@
-"""A UDP socket, unicast or multicast, as a bounded byte stream for a demuxer.
+"""A socket as a bounded byte stream for a demuxer: UDP and RTP, unicast or multicast, and TCP.
 
-A thread moves datagrams from the socket into memory, so that nothing is lost while the demuxer's
-thread decodes; when RECEIVE_BYTES_MAX wait, the oldest are dropped and counted. Several processes
-of one machine can receive the same multicast (SO_REUSEADDR).
+A thread moves what comes in from the socket into memory, so that nothing is lost while the
+demuxer's thread works; when RECEIVE_BYTES_MAX wait, the oldest are dropped and counted. Several
+processes of one machine can receive the same multicast (SO_REUSEADDR).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,15 +20,17 @@ from hitless_encoder.errors import ConfigurationError, SourceError
 
 RECEIVE_BYTES_MAX = 16 << 20
 SOCKET_BUFFER_BYTES = 4 << 20  # asked for; the kernel may give less
-DATAGRAM_BYTES_MAX = 65_536
-SILENCE_SECONDS = 5
+READ_BYTES_MAX = 65_536
+CONNECT_SECONDS = 1  # so that nobody waits longer for a close
 POLL_SECONDS = 0.25  # how long the thread waits before it looks whether to stop
-SILENT_POLLS = int(SILENCE_SECONDS / POLL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UdpAddress:
-    """host: group, or local address of a unicast stream. localaddr: interface of the multicast."""
+class SocketAddress:
+    """host: group, local address of a unicast stream, or the host to connect to.
+
+    localaddr: interface of the multicast.
+    """
 
     url: str
     host: str
@@ -44,11 +46,11 @@ class UdpAddress:
             return False
 
 
-def parse_udp_url(url: str) -> UdpAddress:
-    """udp://[@]host:port[?localaddr=ADDRESS]; unknown options are an error. IPv4."""
+def parse_socket_url(url: str) -> SocketAddress:
+    """scheme://[@]host:port[?localaddr=ADDRESS]; unknown options are an error. IPv4."""
     parts = urlsplit(url)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    localaddr = options.pop("localaddr", None)
+    localaddr = None if parts.scheme == "tcp" else options.pop("localaddr", None)
     for known in ("reuse", "pkt_size", "fifo_size", "overrun_nonfatal", "buffer_size"):
         options.pop(known, None)  # options of FFmpeg's URLs that have no meaning here
     try:
@@ -58,12 +60,12 @@ def parse_udp_url(url: str) -> UdpAddress:
     if options:
         raise ConfigurationError(f"source.url {url!r}: unknown option {', '.join(sorted(options))}")
     if not parts.hostname or not port:
-        raise ConfigurationError(f"source.url {url!r}: write udp://host:port")
-    return UdpAddress(url=url, host=parts.hostname, port=port, localaddr=localaddr)
+        raise ConfigurationError(f"source.url {url!r}: write {parts.scheme}://host:port")
+    return SocketAddress(url=url, host=parts.hostname, port=port, localaddr=localaddr)
 
 
-def open_socket(address: UdpAddress, poll_seconds: float) -> socket.socket:
-    """A bound socket, member of the group when it is one. Raises SourceError."""
+def open_socket(address: SocketAddress, poll_seconds: float) -> socket.socket:
+    """A bound UDP socket, member of the group when it is one. Raises SourceError."""
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,22 +85,43 @@ def open_socket(address: UdpAddress, poll_seconds: float) -> socket.socket:
     return receiver
 
 
-class UdpReceiver:
+def connect_socket(address: SocketAddress, poll_seconds: float) -> socket.socket:
+    """A TCP socket that is connected. Raises SourceError."""
+    try:
+        connection = socket.create_connection((address.host, address.port), timeout=CONNECT_SECONDS)
+    except OSError as error:
+        raise SourceError(f"{address.url}: can't connect: {error}") from error
+    connection.settimeout(poll_seconds)
+    return connection
+
+
+def _as_it_is(data: bytes) -> Iterable[bytes]:
+    return (data,)
+
+
+class SocketReceiver:
     """What came in, by read(); a file object for av.open.
 
-    on_silence is called when nothing has come in for SILENT_POLLS timeouts of the socket.
+    unwrap: what of the stream a datagram holds. A connection that ends makes read() end once it
+    is empty.
     """
 
-    def __init__(self, receiver: socket.socket, *, on_silence: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        receiver: socket.socket,
+        *,
+        unwrap: Callable[[bytes], Iterable[bytes]] = _as_it_is,
+    ) -> None:
         self._socket = receiver
-        self._on_silence = on_silence
+        self._is_stream = receiver.type == socket.SOCK_STREAM
+        self._unwrap = unwrap
         self._waiting: deque[bytes] = deque()
         self.waiting_bytes = 0
         self._changed = threading.Condition()
-        self._closed = False
+        self._ended = False
         self.received_bytes = 0
         self.lost_bytes = 0
-        self._thread = threading.Thread(target=self._receive, name="udp-receive", daemon=True)
+        self._thread = threading.Thread(target=self._receive, name="receive", daemon=True)
         self._thread.start()
 
     def readable(self) -> bool:
@@ -106,9 +129,9 @@ class UdpReceiver:
         return True
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, whole datagrams where they fit; b"" only after close()."""
+        """Up to `size` bytes, whole datagrams where they fit; b"" only after the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or bool(self._waiting))
+            self._changed.wait_for(lambda: self._ended or bool(self._waiting))
             if not self._waiting:
                 return b""
             taken = [self._waiting.popleft()]
@@ -126,10 +149,11 @@ class UdpReceiver:
         return data
 
     def stop(self) -> None:
-        """Make read() end once it is empty; from any thread."""
+        """Make read() end at once; from any thread."""
         with self._changed:
-            self._closed = True
+            self._ended = True
             self._waiting.clear()
+            self.waiting_bytes = 0
             self._changed.notify_all()
 
     def join(self) -> None:
@@ -139,27 +163,29 @@ class UdpReceiver:
         self._socket.close()
 
     def _receive(self) -> None:
-        silent_polls = 0
-        while not self._closed:
+        while not self._ended:
             try:
-                datagram = self._socket.recv(DATAGRAM_BYTES_MAX)
+                data = self._socket.recv(READ_BYTES_MAX)
             except TimeoutError:
-                silent_polls += 1
-                if silent_polls == SILENT_POLLS:
-                    self._on_silence()
                 continue
             except OSError:
+                if self._is_stream:
+                    break
                 continue  # e.g. an ICMP error; the socket lives on
-            silent_polls = 0
-            self._add(datagram)
-
-    def _add(self, datagram: bytes) -> None:
-        if not datagram:
-            return
+            if data:
+                self._add(data)
+            elif self._is_stream:
+                break
         with self._changed:
-            self._waiting.append(datagram)
-            self.waiting_bytes += len(datagram)
-            self.received_bytes += len(datagram)
+            self._ended = True
+            self._changed.notify_all()
+
+    def _add(self, data: bytes) -> None:
+        with self._changed:
+            self.received_bytes += len(data)
+            for part in self._unwrap(data):
+                self._waiting.append(part)
+                self.waiting_bytes += len(part)
             while self.waiting_bytes > RECEIVE_BYTES_MAX:
                 oldest = self._waiting.popleft()
                 self.waiting_bytes -= len(oldest)
