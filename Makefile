@@ -53,6 +53,7 @@ sim-mutants: setup ## planted bugs, each of which the simulator must find
 	$(PYTHON3) -m hitless_sim mutants
 
 component: setup ## each process for real, with its neighbours played by the test
+	@hack/setup senders
 	$(PYTHON3) hack/control_plane.py --tools
 	.venv/bin/pytest -n 2 --dist loadfile tests/component
 

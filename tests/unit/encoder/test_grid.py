@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from hitless_encoder.sources.grid import TS_WRAP_TICKS, Grid, Placed, Placing
+from hitless_encoder.sources.grid import (
+    APART_SECONDS_MAX,
+    TS_WRAP_TICKS,
+    Grid,
+    Placed,
+    Placing,
+    TickScale,
+)
 from hitless_handover.timeline import Anchor, Timeline
 
 THIRTY = Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=60)
@@ -131,3 +138,110 @@ def test_sound_positions_are_a_pure_function_of_time_stamps(line: Timeline) -> N
 
 def test_sound_before_the_first_picture_has_no_place() -> None:
     assert Grid(THIRTY, None).sample_of(0, 48_000) is None
+
+
+FLV = TickScale(timescale=1000, wrap_ticks=1 << 31)
+RATES = [(25, 1), (24000, 1001), (50, 1), (60000, 1001), (60, 1)]
+
+
+@pytest.mark.parametrize(("num", "den"), RATES)
+@pytest.mark.parametrize("line", [THIRTY, NTSC])
+def test_a_source_of_any_rate_fills_the_grid_with_the_nearest(
+    num: int, den: int, line: Timeline
+) -> None:
+    def shown(begin: int) -> dict[int, int]:
+        """Frame -> picture number, for a grid that joins at a picture."""
+        made = Grid(line, anchor)
+        found: dict[int, int] = {}
+        for n in range(begin, 400):
+            placed = made.place(n * 90_000 * den // num, START_US + n * den * 1_000_000 // num)
+            if placed.placing is Placing.DROP:
+                continue
+            for frame in range(placed.frame - placed.missing, placed.frame):
+                found[frame] = found[frame - 1]
+            found[placed.frame] = n
+        return found
+
+    anchor = None
+    first = Grid(line, None)
+    first.place(0, START_US)
+    anchor = first.anchor
+    early, late = shown(0), shown(137)
+    assert sorted(early) == list(range(min(early), max(early) + 1))
+    common = sorted(set(early) & set(late))[2:]
+    assert len(common) > 80
+    assert [early[f] for f in common] == [late[f] for f in common]
+    spacing = line.rate_num * den / (line.rate_den * num)
+    for frame in common:
+        off = abs(early[frame] * spacing - (frame - min(early)))
+        assert off <= max(spacing, 0.51)
+
+
+def test_twice_the_rate_shows_every_second_picture_despite_jitter() -> None:
+    made, frame = grid(NTSC)
+    kept: dict[int, int] = {0: frame}
+    for n in range(1, 200):
+        placed = made.place(n * 3003 // 2 + (-1) ** (n // 2), wall(NTSC, 0) + n * 16_683)
+        if placed.placing is not Placing.DROP:
+            kept = {k: f for k, f in kept.items() if f != placed.frame} | {n: placed.frame}
+    assert [n for n in kept if n < 190] == list(range(0, 190, 2))
+
+
+@pytest.mark.parametrize("laps", [0, 1, 2, 3])
+def test_a_clock_in_milliseconds_wraps_at_31_or_32_bits(laps: int) -> None:
+    first = (1 << 31) - 5_000
+    made = Grid(THIRTY, None, FLV)
+    frame = made.place(first, START_US).frame
+    n = laps * ((1 << 31) * 30 // 1000) + 300
+    late = Grid(THIRTY, made.anchor, FLV)
+    ticks = first + n * 1000 // 30
+    for wrapped in (ticks % (1 << 31), ticks % (1 << 32)):
+        assert Grid(THIRTY, made.anchor, FLV).place(wrapped, wall(THIRTY, n)).frame == frame + n
+    assert late.anchor == made.anchor
+
+
+def test_an_anchor_of_a_source_that_counts_otherwise_is_forgotten() -> None:
+    made, _ = grid(first_ticks=90_000)
+    later = Grid(THIRTY, made.anchor)
+    later.count_in(FLV)
+    placed = later.place(55, wall(THIRTY, 900))
+    assert placed.frame == THIRTY.frame_at(wall(THIRTY, 900))
+    assert later.anchor is not None
+    assert later.anchor.source_timescale == 1000
+
+
+def test_an_anchor_that_leads_far_from_the_wall_clock_is_not_believed() -> None:
+    made, _ = grid()
+    later = Grid(THIRTY, made.anchor)
+    now_us = START_US + 3_600_000_000
+    placings = [later.place(n * TICKS, now_us).placing for n in range(3)]
+    assert placings == [Placing.DROP, Placing.DROP, Placing.JUMP]
+    placed = later.place(3 * TICKS, now_us)
+    assert 0 < placed.frame - THIRTY.frame_at(now_us) <= THIRTY.segment_frames + 1
+
+
+@pytest.mark.parametrize("ppm", [-60, 60])
+def test_a_drifting_clock_keeps_the_grid_until_it_is_far_behind(ppm: int) -> None:
+    made, _ = grid()
+    jumps = []
+    for minute in range(1, 60 * 24 * 40):
+        wall_us = START_US + minute * 60_000_000
+        ticks = minute * 60 * (90_000 + 90_000 * ppm // 1_000_000)
+        for extra in range(3):
+            placed = made.place((ticks + extra * TICKS) % TS_WRAP_TICKS, wall_us)
+            if placed.placing is Placing.JUMP:
+                jumps.append(minute)
+    if ppm > 0:
+        assert jumps == []
+    else:
+        assert len(jumps) == 1
+        assert abs(jumps[0] * 60 * 60 - APART_SECONDS_MAX * 1_000_000) < 60_000_000
+
+
+def test_sound_may_count_in_its_own_time_scale() -> None:
+    fmp4 = TickScale(timescale=15_360, wrap_ticks=0)
+    made = Grid(THIRTY, None, fmp4)
+    made.place(1_000_000 * 512, START_US)
+    start = made.sample_of(1_000_000 * 1600, 48_000, 48_000)
+    assert start == THIRTY.first_sample(THIRTY.frame_at(START_US))
+    assert made.sample_of(1_000_000 * 1600 + 1024, 48_000, 48_000) == start + 1024

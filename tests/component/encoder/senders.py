@@ -1,0 +1,137 @@
+"""Real senders for live sources: ffmpeg, nginx with its RTMP module, and what fans out bytes."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import shutil
+import socket
+import socketserver
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+NGINX = Path(__file__).parents[3] / ".venv" / "nginx-rtmp"
+_NGINX_CONF = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+load_module {nginx}/ngx_rtmp_module.so;
+events {{ worker_connections 64; }}
+rtmp {{
+  access_log off;
+  server {{ listen 127.0.0.1:{port}; application live {{ live on; wait_key on; }} }}
+}}
+"""
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as free:
+        free.bind(("127.0.0.1", 0))
+        found: int = free.getsockname()[1]
+    return found
+
+
+@contextmanager
+def process(*command: str) -> Iterator[None]:
+    """A process for as long as the context; its end is ours."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as running:
+        try:
+            yield
+        finally:
+            running.kill()
+
+
+def ffmpeg(film: Path, *output: str) -> AbstractContextManager[None]:
+    """ffmpeg at the film's own pace, again and again, with rising time stamps."""
+    program = shutil.which("ffmpeg")
+    assert program, "no ffmpeg: hack/setup senders"
+    paced = ("-v", "error", "-re", "-stream_loop", "-1", "-i", str(film), "-c", "copy")
+    return process(program, *paced, *output)
+
+
+@contextmanager
+def rtmp_server(folder: Path) -> Iterator[int]:
+    """nginx with its RTMP module; the port."""
+    assert (NGINX / "nginx").exists(), "no nginx: hack/setup senders"
+    port = free_port()
+    conf = folder / "nginx.conf"
+    conf.write_text(_NGINX_CONF.format(folder=folder, nginx=NGINX, port=port))
+    (folder / "logs").mkdir()
+    with process(str(NGINX / "nginx"), "-p", str(folder), "-c", str(conf)):
+        while not _is_open(port):  # bounded by the test's own time limit
+            threading.Event().wait(0.05)
+        yield port
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[int]:
+    """The files of a folder over HTTP; the port."""
+    handler = partial(_Quiet, directory=os.fspath(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def tcp_fan_out(film: Path) -> Iterator[int]:
+    """What ffmpeg sends, to all that are connected; the port."""
+    clients: set[socket.socket] = set()
+    lock = threading.Lock()
+    ended = threading.Event()
+
+    class Client(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with lock:
+                clients.add(self.request)
+            ended.wait()
+
+    program = shutil.which("ffmpeg")
+    assert program, "no ffmpeg: hack/setup senders"
+    paced = ("-v", "error", "-re", "-stream_loop", "-1", "-i", str(film), "-c", "copy")
+    with (
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), Client) as server,
+        subprocess.Popen((program, *paced, "-f", "mpegts", "-"), stdout=subprocess.PIPE) as sender,
+    ):
+        assert sender.stdout is not None
+
+        def spread(data: bytes) -> None:
+            with lock:
+                for client in list(clients):
+                    try:
+                        client.sendall(data)
+                    except OSError:
+                        clients.discard(client)
+
+        def copy() -> None:
+            assert sender.stdout is not None
+            while data := sender.stdout.read(7 * 188):
+                spread(data)
+
+        threads = [threading.Thread(target=server.serve_forever), threading.Thread(target=copy)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            sender.kill()
+            ended.set()
+            server.shutdown()
+            for thread in threads:
+                thread.join()

@@ -1,0 +1,133 @@
+"""Live sources from real senders: two processes that joined at different times see the same."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from tests.component.encoder.films import Film, write
+from tests.component.encoder.senders import (
+    ffmpeg,
+    free_port,
+    rtmp_server,
+    tcp_fan_out,
+    web_server,
+)
+
+ROOT = Path(__file__).parents[3]
+COMMON_FRAMES = 75  # more than two segments' sound groups
+EARLY_FRAMES = 45  # that the first has before the second begins
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.ts"
+    write(Film(frames=600, rate=Fraction(30), gop=30, open_gop=False), path, "mpegts")
+    return path
+
+
+class Joiner:
+    """One process that reads the source. frames: number -> hashes of picture and sound."""
+
+    def __init__(self, url: str, anchor: str | None = None) -> None:
+        command = [sys.executable, "-m", "tests.component.encoder.joiner", url]
+        self._process = subprocess.Popen(
+            command if anchor is None else [*command, anchor],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.anchor = ""
+        self.frames: dict[int, tuple[str, str]] = {}
+        self.changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self.changed:
+                if line.startswith("{"):
+                    self.anchor = line.strip()
+                else:
+                    frame, picture, sound = line.split()
+                    self.frames[int(frame)] = picture, sound
+                self.changed.notify_all()
+
+    def wait_frames(self, count: int, since: int = 0) -> None:
+        """Until so many frames from `since` on are there; the test's time limit bounds it."""
+        with self.changed:
+            self.changed.wait_for(
+                lambda: (
+                    sum(frame >= since for frame in self.frames) >= count
+                    or self._process.poll() is not None
+                ),
+            )
+        assert self._process.poll() is None
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait() == 0
+        self._thread.join()
+
+
+@contextmanager
+def joined(url: str, anchor: str | None = None) -> Iterator[Joiner]:
+    joiner = Joiner(url, anchor)
+    try:
+        yield joiner
+    finally:
+        joiner.end()
+
+
+@contextmanager
+def sent(kind: str, film: Path, folder: Path) -> Iterator[str]:
+    """A live stream of a kind; its URL."""
+    with ExitStack() as stack:
+        if kind in ("udp", "rtp"):
+            port = free_port(socket.SOCK_DGRAM)
+            form = "mpegts" if kind == "udp" else "rtp_mpegts"
+            group = f"{kind}://239.255.77.79:{port}"
+            stack.enter_context(
+                ffmpeg(film, "-f", form, f"{group}?localaddr=127.0.0.1&ttl=0&pkt_size=1316")
+            )
+            yield f"{group}?localaddr=127.0.0.1"
+        elif kind == "tcp":
+            yield f"tcp://127.0.0.1:{stack.enter_context(tcp_fan_out(film))}"
+        elif kind == "rtmp":
+            url = f"rtmp://127.0.0.1:{stack.enter_context(rtmp_server(folder))}/live/film"
+            stack.enter_context(ffmpeg(film, "-f", "flv", url))
+            yield url
+        else:
+            port = stack.enter_context(web_server(folder))
+            pieces = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "20")
+            fragments = ("-hls_segment_type", "fmp4") if kind == "hls-fmp4" else ()
+            target = str(folder / "film.m3u8")
+            stack.enter_context(ffmpeg(film, *pieces, *fragments, target))
+            yield f"http://127.0.0.1:{port}/film.m3u8"
+
+
+@pytest.mark.parametrize("kind", ["udp", "rtp", "tcp", "rtmp", "hls-ts", "hls-fmp4"])
+def test_a_late_process_gets_the_same_blocks(kind: str, film: Path, tmp_path: Path) -> None:
+    with sent(kind, film, tmp_path) as url, joined(url) as early:
+        early.wait_frames(EARLY_FRAMES)
+        with joined(url, early.anchor) as late:
+            late.wait_frames(1)
+            assert late.anchor == early.anchor
+            first = min(late.frames)
+            late.wait_frames(COMMON_FRAMES)
+            early.wait_frames(COMMON_FRAMES, since=first)
+            with early.changed, late.changed:
+                common = sorted(early.frames.keys() & late.frames.keys())
+                different = [f for f in common if early.frames[f] != late.frames[f]]
+    assert len(common) > COMMON_FRAMES // 2
+    assert not different
