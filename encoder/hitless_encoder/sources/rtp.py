@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 MP2T = 33  # payload type of MPEG-TS (RFC 3551)
 REORDER_PACKETS_MAX = 64  # that wait for an earlier one; then it is taken as lost
+LATE_PACKETS_MAX = 1000  # a packet further back than that is the sender's new numbering
 _SEQUENCES = 1 << 16
 _FIXED_BYTES = 12
 _TS_SYNC = 0x47
@@ -63,7 +64,7 @@ class RtpOrder:
     def _take(self, packet: RtpPacket) -> list[bytes]:
         ahead = (packet.sequence - self._next) % _SEQUENCES
         if ahead >= _SEQUENCES // 2:
-            if _SEQUENCES - ahead <= REORDER_PACKETS_MAX:
+            if _SEQUENCES - ahead <= LATE_PACKETS_MAX:
                 return []  # a repeat, or too late
             rest = self._flush()  # the same sender with new numbers
             self._next = (packet.sequence + 1) % _SEQUENCES

@@ -104,6 +104,7 @@ class Deinterlacer:
         self._kind: tuple[int, int, str] | None = None
         self._before: av.VideoFrame | None = None
         self._shown: int | None = None
+        self._time_base = Fraction(1)
 
     def feed(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
         """The pictures that are ready, with their times."""
@@ -123,7 +124,7 @@ class Deinterlacer:
         graph, self._graph, self._before = self._graph, None, None
         if graph is not None:
             graph.vpush(None)
-            yield from _pulled(graph)
+            yield from self._pulled(graph)
 
     def _begin(self, picture: av.VideoFrame, before: av.VideoFrame | None) -> None:
         graph = Graph()
@@ -136,7 +137,7 @@ class Deinterlacer:
         )
         bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
         graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
-        self._graph, self._kind = graph, _kind(picture)
+        self._graph, self._kind, self._time_base = graph, _kind(picture), picture.time_base
         self._shown = None if before is None else before.pts
         if before is not None:  # has been shown; the filter looks back to it
             list(self._filtered(before))
@@ -144,11 +145,19 @@ class Deinterlacer:
     def _filtered(self, picture: av.VideoFrame) -> Iterator[av.VideoFrame]:
         assert self._graph is not None
         self._graph.vpush(picture)
-        for done in _pulled(self._graph):
-            if done.pts is not None and done.time_base is not None and picture.time_base:
-                done.pts = round(done.pts * done.time_base / picture.time_base)
-                done.time_base = picture.time_base
-            if done.pts is None or done.pts != self._shown:
+        yield from self._pulled(self._graph)
+
+    def _pulled(self, graph: Graph) -> Iterator[av.VideoFrame]:
+        """What the filter has ready, in the time base of its input; not what was shown before."""
+        while True:
+            try:
+                done = graph.vpull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            assert done.pts is not None
+            done.pts = round(done.pts * done.time_base / self._time_base)
+            done.time_base = self._time_base
+            if done.pts != self._shown:
                 yield done
 
 
@@ -162,11 +171,3 @@ def progressive(pictures: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
 
 def _kind(picture: av.VideoFrame) -> tuple[int, int, str]:
     return picture.width, picture.height, picture.format.name
-
-
-def _pulled(graph: Graph) -> Iterator[av.VideoFrame]:
-    while True:
-        try:
-            yield graph.vpull()
-        except (av.BlockingIOError, av.EOFError):
-            return

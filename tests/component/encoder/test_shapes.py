@@ -77,7 +77,7 @@ def test_a_late_joiner_gets_the_same_of_any_shape(coding: tuple[str, ...], tmp_p
     early, anchor = woven(stream, None)
     late, _ = woven(stream[len(stream) // 3 // 188 * 188 :], anchor)
     common = sorted(early.keys() & late.keys())[2:]
-    assert len(common) > 30
+    assert len(common) > 12
     assert common == list(range(common[0], common[-1] + 1))
     for frame in common:
         assert early[frame][0] == late[frame][0]
@@ -168,13 +168,13 @@ def test_a_folder_is_looped_in_the_order_of_names(tmp_path: Path) -> None:
         assert looped.pcm(start + frame).shape == (2, 1920)
     for one in (looped, *single.values()):
         one.close()
-    with pytest.raises(SourceError, match="no media file"):
-        empty = tmp_path / "empty"
-        empty.mkdir()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(SourceError, match="no file named like"):
         LoopedFolder(f"{empty}/", timeline=TWENTY_FIVE, size=SIZE)
 
 
 def test_theora_is_refused_with_what_to_send(tmp_path: Path) -> None:
     path = made(tmp_path / "a.ogv", *_PICTURE, "-c:v", "libtheora")
-    with av.open(str(path)) as container, pytest.raises(SourceError, match="theora.*send H.264"):
+    with av.open(str(path)) as container, pytest.raises(SourceError, match=r"theora.*send H\.264"):
         check_codec("file", container.streams.video[0])

@@ -220,22 +220,22 @@ def test_an_anchor_that_leads_far_from_the_wall_clock_is_not_believed() -> None:
     assert 0 < placed.frame - THIRTY.frame_at(now_us) <= THIRTY.segment_frames + 1
 
 
-@pytest.mark.parametrize("ppm", [-60, 60])
-def test_a_drifting_clock_keeps_the_grid_until_it_is_far_behind(ppm: int) -> None:
+@pytest.mark.parametrize("off", [-6, 6])
+def test_a_drifting_clock_keeps_the_grid_until_it_is_far_behind(off: int) -> None:
     made, _ = grid()
     jumps = []
-    for minute in range(1, 60 * 24 * 40):
+    for minute in range(0, 60 * 24 * 40, 30):
         wall_us = START_US + minute * 60_000_000
-        ticks = minute * 60 * (90_000 + 90_000 * ppm // 1_000_000)
+        ticks = minute * 60 * (90_000 + off)
         for extra in range(3):
             placed = made.place((ticks + extra * TICKS) % TS_WRAP_TICKS, wall_us)
             if placed.placing is Placing.JUMP:
                 jumps.append(minute)
-    if ppm > 0:
+    if off > 0:
         assert jumps == []
     else:
         assert len(jumps) == 1
-        assert abs(jumps[0] * 60 * 60 - APART_SECONDS_MAX * 1_000_000) < 60_000_000
+        assert abs(jumps[0] * 60 * 6 / 90_000 - APART_SECONDS_MAX) < 1
 
 
 def test_sound_may_count_in_its_own_time_scale() -> None:
