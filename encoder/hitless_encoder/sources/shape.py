@@ -137,7 +137,8 @@ class Deinterlacer:
         )
         bwdif = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
         graph.link_nodes(source, bwdif, graph.add("buffersink")).configure()
-        self._graph, self._kind, self._time_base = graph, _kind(picture), picture.time_base
+        self._graph, self._kind = graph, _kind(picture)
+        self._time_base = picture.time_base or Fraction(1)
         self._shown = None if before is None else before.pts
         if before is not None:  # has been shown; the filter looks back to it
             list(self._filtered(before))
@@ -155,6 +156,7 @@ class Deinterlacer:
             except (av.BlockingIOError, av.EOFError):
                 return
             assert done.pts is not None
+            assert done.time_base is not None
             done.pts = round(done.pts * done.time_base / self._time_base)
             done.time_base = self._time_base
             if done.pts != self._shown:
