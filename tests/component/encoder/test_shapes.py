@@ -166,7 +166,8 @@ def test_a_folder_is_looped_in_the_order_of_names(tmp_path: Path) -> None:
         expected = single[name].picture(frame % 25).to_ndarray()
         assert np.array_equal(looped.picture(start + frame).to_ndarray(), expected)
         assert looped.pcm(start + frame).shape == (2, 1920)
-    for one in (looped, *single.values()):
+    looped.close()
+    for one in single.values():
         one.close()
     empty = tmp_path / "empty"
     empty.mkdir()
