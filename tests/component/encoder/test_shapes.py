@@ -131,7 +131,7 @@ def test_bars_stand_beside_a_narrow_picture() -> None:
 @pytest.mark.parametrize(
     ("source", "left", "right"),
     [
-        ("pan=mono|c0=0.5*c0", 0.5, 0.5),
+        ("pan=mono|c0=0.5*c0", 0.3535, 0.3535),
         ("pan=5.1|FL=0.2*c0", 0.2, 0.0),
         ("pan=5.1|FC=0.2*c0", 0.1414, 0.1414),
         ("pan=5.1|LFE=0.2*c0", 0.0, 0.0),
