@@ -27,6 +27,7 @@ _TRUN_SAMPLE_SIZE = 0x000200
 _TRUN_SAMPLE_FLAGS = 0x000400
 _SEQUENCE_MASK = 0xFFFFFFFF
 _MDAT_HEADER_BYTES = 8
+_OBJECT_MPEG4_AUDIO, _STREAM_AUDIO = 0x40, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +39,28 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SampleEntry:
+    """How samples are coded. kind: four-character code of the sample entry.
+
+    configuration: boxes that a decoder needs, type and content each. boxes: the same, written
+    already. brand: further brand of the init segment, where the codec's binding asks for one.
+    """
+
+    kind: bytes
+    configuration: tuple[tuple[bytes, bytes], ...] = ()
+    boxes: bytes = b""
+    brand: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoHeader:
-    """What the init segment of a video track says. timescale: ticks/s; avcc: avcC content."""
+    """What the init segment of a video track says. timescale: ticks/s."""
 
     width: int
     height: int
     timescale: int
     frame_ticks: int
-    avcc: bytes
+    entry: SampleEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +133,15 @@ def _movie(track: bytes, default_duration: int, default_flags: int) -> bytes:
 
 
 def video_init(header: VideoHeader) -> bytes:
-    """The CMAF header of an H.264 track. Holds no bit rate: that may change without a new init."""
+    """The CMAF header of a video track. Holds no bit rate: that may change without a new init."""
+    coded = header.entry
     entry = box(
-        b"avc1",
+        coded.kind,
         struct.pack(">6xH16xHHIIIH", 1, header.width, header.height, 0x480000, 0x480000, 0, 1),
         bytes(32),
         struct.pack(">HH", 24, 0xFFFF),
-        box(b"avcC", header.avcc),
+        *(box(kind, content) for kind, content in coded.configuration),
+        coded.boxes,
         box(b"pasp", struct.pack(">II", 1, 1)),
     )
     media = _media_box(
@@ -135,9 +152,8 @@ def video_init(header: VideoHeader) -> bytes:
         entry,
     )
     track = _track_box(width=header.width, height=header.height, volume=0, media=media)
-    return _brands(b"ftyp", b"cmf2", b"iso6", b"cmfc", b"cmf2", b"dash") + _movie(
-        track, header.frame_ticks, _DEPENDENT_SAMPLE
-    )
+    brands = (b"iso6", b"cmfc", b"cmf2", b"dash", coded.brand)
+    return _brands(b"ftyp", b"cmf2", *brands) + _movie(track, header.frame_ticks, _DEPENDENT_SAMPLE)
 
 
 def _descriptor(tag: int, *parts: bytes) -> bytes:
@@ -146,12 +162,13 @@ def _descriptor(tag: int, *parts: bytes) -> bytes:
     return bytes((tag, len(body))) + body
 
 
-def _elementary_stream(config: bytes) -> bytes:
+def elementary_stream(object_type: int, stream_type: int, config: bytes) -> bytes:
+    """An `esds` box. Types by 14496-1 tables 5 and 6; config: decoder specific, may be empty."""
     decoder = _descriptor(
         4,
-        bytes((0x40, 0x15)),  # MPEG-4 audio, audio stream
+        bytes((object_type, stream_type << 2 | 1)),
         bytes(3 + 4 + 4),  # buffer size and bit rates: unknown, so that they may change
-        _descriptor(5, config),
+        _descriptor(5, config) if config else b"",
     )
     return full_box(
         b"esds", 0, 0, _descriptor(3, struct.pack(">HB", TRACK_ID, 0), decoder, b"\x06\x01\x02")
@@ -163,7 +180,7 @@ def audio_init(header: AudioHeader) -> bytes:
     entry = box(
         b"mp4a",
         struct.pack(">6xH8xHHHHI", 1, header.channels, 16, 0, 0, header.rate << 16),
-        _elementary_stream(header.config),
+        elementary_stream(_OBJECT_MPEG4_AUDIO, _STREAM_AUDIO, header.config),
     )
     media = _media_box(
         _header_box(timescale=header.rate, language=header.language),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -38,6 +39,17 @@ from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Anchor, Timeline
 from hitless_wire.model import Model, without_none
 from hitless_wire.pod_template import PodTemplate
+from hitless_wire.video_codecs import (
+    ABR_TARGET,
+    AV1,
+    AV1_PARTS,
+    CODEC_PATTERN,
+    H264,
+    NOT_MADE,
+    TARGET_WITHOUT_ABR,
+    RateControl,
+    beyond,
+)
 
 GROUP = "hitless.video"
 VERSION = "v1alpha1"
@@ -169,7 +181,11 @@ class TimelineSpec(Model):
 
 
 class Profile(Model):
-    """One H.264 rendition of the ladder."""
+    """One rendition of the ladder.
+
+    What has a default and is newer than the first release is left out of what is written where it
+    is that default: older encoders refuse it, and digests stay what they were.
+    """
 
     name: Name
     width: Annotated[int, Field(ge=64, le=7680, multiple_of=2, description="Pixels, even.")]
@@ -177,7 +193,57 @@ class Profile(Model):
     max_kbps: Annotated[
         int, Field(ge=50, le=100_000, description="Cap of the bit rate, kbit/s (VBV maxrate).")
     ]
-    crf: Annotated[int, Field(ge=10, le=45, description="Constant rate factor below the cap.")] = 24
+    crf: Annotated[
+        int,
+        Field(
+            ge=10,
+            le=45,
+            description="Constant rate factor below the cap, on x264's scale for every codec.",
+        ),
+    ] = 24
+    codec: Annotated[
+        str,
+        Field(
+            pattern=CODEC_PATTERN,
+            max_length=20,
+            description="h264, hevc, av1, vp9, mpeg2, mpeg4 (Part 2), or an FFmpeg hardware "
+            "encoder by name: h264_nvenc, hevc_qsv, …",
+            exclude_if=lambda value: value == H264,
+        ),
+    ] = H264
+    rate_control: Annotated[
+        RateControl,
+        Field(
+            description="CappedCRF: even quality (crf) below maxKbps. ABR: targetKbps on average. "
+            "CBR: maxKbps all the time.",
+            exclude_if=lambda value: value is RateControl.CAPPED_CRF,
+        ),
+    ] = RateControl.CAPPED_CRF
+    target_kbps: Annotated[
+        int | None,
+        Field(
+            ge=50,
+            le=100_000,
+            description="Average of the bit rate with rateControl ABR, kbit/s.",
+            exclude_if=lambda value: value is None,
+        ),
+    ] = None
+
+    @field_validator("codec")
+    @classmethod
+    def _is_made(cls, codec: str) -> str:
+        if codec in ("theora", "rv40"):
+            raise ValueError(NOT_MADE)
+        return codec
+
+    @model_validator(mode="after")
+    def _has_its_target(self) -> Profile:
+        if self.rate_control is not RateControl.ABR:
+            if self.target_kbps is not None:
+                raise ValueError(TARGET_WITHOUT_ABR)
+        elif self.target_kbps is None or self.target_kbps > self.max_kbps:
+            raise ValueError(ABR_TARGET)
+        return self
 
 
 class AudioTrack(Model):
@@ -352,6 +418,23 @@ class Handover(Model):
     ] = False
 
 
+def check_profiles(profiles: Sequence[Profile], timeline: TimelineSpec) -> None:
+    """Raise ValueError, which names the field, for a profile that can't be on this timeline."""
+    for profile in profiles:
+        wrong = beyond(
+            profile.codec,
+            width=profile.width,
+            height=profile.height,
+            rate=Fraction(timeline.frame_rate),
+            kbps=profile.max_kbps,
+        )
+        if wrong:
+            raise ValueError(f"profiles.{profile.name}.{wrong}")
+        ahead = profile.codec == AV1 and profile.rate_control is not RateControl.CBR
+        if ahead and timeline.part_frames is not None:
+            raise ValueError(f"profiles.{profile.name}.codec: {AV1_PARTS}")
+
+
 SPARE_CEASES = (
     "a hot spare sends all the time, and the downstream of mode Cease knows no priorities: set "
     "handover.mode to Priority or SilentStandby, or redundancy to None"
@@ -444,6 +527,7 @@ class EncoderDeploymentSpec(Model):
             raise ValueError(DISCONTINUITY_IN_PARTS)
         timeline, timecode = self.timeline.resolve(), self.handover.event.at_timecode
         self.timeline.parts()
+        check_profiles(self.profiles, self.timeline)
         if timecode is not None:
             timeline.frame_of_timecode(timecode, 0)
         return self

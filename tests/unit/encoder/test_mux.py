@@ -11,6 +11,7 @@ from hitless_encoder.errors import BoxError
 from hitless_encoder.mux import (
     AudioHeader,
     Sample,
+    SampleEntry,
     VideoHeader,
     audio_init,
     media_chunk,
@@ -21,7 +22,8 @@ from hitless_encoder.verify import is_video, structure
 CONTAINERS = frozenset(
     (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl", b"mvex", b"moof", b"traf")
 )
-VIDEO = VideoHeader(width=640, height=360, timescale=30_000, frame_ticks=1001, avcc=b"\1avcc")
+CODED = SampleEntry(kind=b"avc1", configuration=((b"avcC", b"\1avcc"),))
+VIDEO = VideoHeader(width=640, height=360, timescale=30_000, frame_ticks=1001, entry=CODED)
 AUDIO = AudioHeader(rate=48_000, channels=2, frame_samples=1024, config=b"\x11\x90", language="deu")
 TRACK = [
     "moov/trak",
