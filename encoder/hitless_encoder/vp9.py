@@ -43,7 +43,7 @@ _UNSPECIFIED = 2  # colour primaries, transfer, matrix: the pictures' own, as in
 
 
 def level_of(*, width: int, height: int, rate_num: int, rate_den: int, kbps: int) -> Level | None:
-    """The lowest level for a size (pixels), rate (frames/s), cap (kbit/s); None if there is none."""
+    """The lowest level for a size (pixels), rate (frames/s), cap (kbit/s), or None."""
     picture = width * height
     for level in LEVELS:
         fast = picture * rate_num <= level.second * rate_den

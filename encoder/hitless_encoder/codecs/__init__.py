@@ -1,4 +1,4 @@
-"""Video codecs, a module an encoder. base.py says what each must do; docs/codecs.md what each gives."""
+"""Video codecs, a module an encoder. base.py: what each must do; docs/codecs.md: what it gives."""
 
 from __future__ import annotations
 

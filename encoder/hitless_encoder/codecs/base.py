@@ -1,4 +1,4 @@
-"""What a video codec is to the ladder: a fresh context for each segment, and how its bytes are kept.
+"""What a video codec is to the ladder: a fresh context a segment, and how its bytes are kept.
 
 A codec is a value without state. The bytes of a segment must be a pure function of its pictures,
 the settings and the library's version; the header (so the init segment) one of the settings alone,

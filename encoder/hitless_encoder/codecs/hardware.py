@@ -64,7 +64,7 @@ class Hardware:
         except (av.FFmpegError, ValueError) as error:
             raise settings.refusal(
                 "codec",
-                f"{self._name} can't be opened ({error}): give the pod the device "
+                f"{self._name} can't be opened ({_reason(error)}): give the pod the device "
                 f"(spec.template), or set codec to {self._family}",
             ) from error
         return context
@@ -82,3 +82,9 @@ class Hardware:
         if self._family == AV1:
             return keyframe
         return h264.is_idr(packet) if self._family == H264 else hevc.is_idr(packet)
+
+
+def _reason(error: Exception) -> str:
+    """What the driver's side said last; FFmpeg's own code says little."""
+    log = error.log if isinstance(error, av.FFmpegError) else None
+    return log[2].strip() if log else str(error)

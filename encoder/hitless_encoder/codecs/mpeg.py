@@ -55,7 +55,7 @@ class Mpeg:
         return context
 
     def header(self, settings: VideoSettings, context: VideoCodecContext) -> Header:
-        """See Codec. MPEG-2 repeats its sequence header with each I picture; it stands nowhere else."""
+        """See Codec. The sequence header of MPEG-2 is in each I picture, and nowhere else."""
         kind, codecs = _OBJECT_MPEG2_MAIN, f"mp4v.{_OBJECT_MPEG2_MAIN:x}"
         if settings.profile.codec != MPEG2:
             kind = _OBJECT_MPEG4
