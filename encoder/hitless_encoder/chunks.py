@@ -44,18 +44,24 @@ class Cutter:
         )
 
     @classmethod
-    def of_sound(cls, line: Timeline, grid: PartGrid | None, segment: int) -> Cutter:
-        """For an AAC track; ticks are samples."""
-        first = line.first_audio_frame(segment)
+    def of_sound(
+        cls,
+        line: Timeline,
+        grid: PartGrid | None,
+        segment: int,
+        samples: int = AAC_FRAME_SAMPLES,
+    ) -> Cutter:
+        """For a track of codec frames of so many samples; ticks are samples."""
+        first = line.first_audio_frame(segment, samples)
         if grid is None:
-            ends = [line.first_audio_frame(segment + 1) - first]
+            ends = [line.first_audio_frame(segment + 1, samples) - first]
         else:
-            last = grid.per_segment
-            ends = [grid.first_audio_frame(segment, part) - first for part in range(1, last + 1)]
+            parts = range(1, grid.per_segment + 1)
+            ends = [grid.first_audio_frame(segment, part, samples) - first for part in parts]
         return cls(
             segment=segment,
-            start_ticks=first * AAC_FRAME_SAMPLES,
-            step_ticks=AAC_FRAME_SAMPLES,
+            start_ticks=first * samples,
+            step_ticks=samples,
             ends=ends,
         )
 

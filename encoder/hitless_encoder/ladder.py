@@ -158,7 +158,7 @@ class Rung(_Worker):
 
 
 class SoundWorker(_Worker):
-    """One AAC track."""
+    """One audio track."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class SoundWorker(_Worker):
         self._line = timeline
         self._parts = parts
         self._deliver = deliver
-        start, stop = audio.preroll_samples(timeline, 0)
+        start, stop = audio.preroll_samples(timeline, 0, track.codec)
         self._ring = PcmRing(2 * (stop - start))
         self._begin(0)
 
@@ -191,11 +191,12 @@ class SoundWorker(_Worker):
 
     def _begin(self, segment: int) -> None:
         self._sound = audio.SegmentSound(self._settings, self._line, segment)
-        self._cutter = Cutter.of_sound(self._line, self._parts, segment)
+        samples = audio.kind_of(self._settings.codec).frame_samples
+        self._cutter = Cutter.of_sound(self._line, self._parts, segment, samples)
         self._busy_ns = 0
 
     def _encode_frame(self) -> bool:
-        """Encode the next AAC frame, if its sound is there; whether it was."""
+        """Encode the next codec frame, if its sound is there; whether it was."""
         span = self._sound.next_samples
         if span is None:
             self._begin(self._sound.segment + 1)
@@ -296,7 +297,7 @@ class Ladder:
         sample = self._line.first_sample(frame)
         while (
             self._line.first_frame(segment) < frame
-            or audio.preroll_samples(self._line, segment)[0] < sample
+            or audio.preroll_samples(self._line, segment)[0] < sample  # AAC's is the longest
         ):
             segment += 1
         return segment

@@ -32,7 +32,7 @@ _OBJECT_MPEG4_AUDIO, _STREAM_AUDIO = 0x40, 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One coded picture or AAC frame. sync: a decoder can start here."""
+    """One coded picture or audio frame. sync: a decoder can start here."""
 
     data: bytes
     sync: bool = True
@@ -65,13 +65,17 @@ class VideoHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioHeader:
-    """What the init segment of an AAC track says. config: AudioSpecificConfig."""
+    """What the init segment of an audio track says.
+
+    config: AudioSpecificConfig of AAC, content of `dOps` of Opus. opus: which of the two it is.
+    """
 
     rate: int
     channels: int
     frame_samples: int
     config: bytes
     language: str
+    opus: bool = False
 
 
 def _brands(kind: bytes, major: bytes, *compatible: bytes) -> bytes:
@@ -176,11 +180,13 @@ def elementary_stream(object_type: int, stream_type: int, config: bytes) -> byte
 
 
 def audio_init(header: AudioHeader) -> bytes:
-    """The CMAF header of an AAC track; its timescale is the sampling rate."""
+    """The CMAF header of an audio track; its timescale is the sampling rate."""
     entry = box(
-        b"mp4a",
+        b"Opus" if header.opus else b"mp4a",
         struct.pack(">6xH8xHHHHI", 1, header.channels, 16, 0, 0, header.rate << 16),
-        elementary_stream(_OBJECT_MPEG4_AUDIO, _STREAM_AUDIO, header.config),
+        box(b"dOps", header.config)
+        if header.opus
+        else elementary_stream(_OBJECT_MPEG4_AUDIO, _STREAM_AUDIO, header.config),
     )
     media = _media_box(
         _header_box(timescale=header.rate, language=header.language),
@@ -190,7 +196,8 @@ def audio_init(header: AudioHeader) -> bytes:
         entry,
     )
     track = _track_box(width=0, height=0, volume=0x100, media=media)
-    return _brands(b"ftyp", b"cmf2", b"iso6", b"cmfc", b"cmf2", b"caac", b"dash") + _movie(
+    brand = b"copu" if header.opus else b"caac"
+    return _brands(b"ftyp", b"cmf2", b"iso6", b"cmfc", b"cmf2", brand, b"dash") + _movie(
         track, header.frame_samples, _SYNC_SAMPLE
     )
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hitless_encoder import audio, video
-from hitless_encoder.pcm import CHANNELS
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
 from hitless_wire.ingest import ChannelDescription, TrackDescription
@@ -84,6 +83,6 @@ def _audio_track(track: AudioTrack, codecs: str, timeline: Timeline) -> TrackDes
         bandwidth=track.kbps * 1000,
         timescale=timeline.audio_rate,
         sample_rate=timeline.audio_rate,
-        channels=CHANNELS,
+        channels=track.channels,
         language=track.language,
     )

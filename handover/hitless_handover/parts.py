@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hitless_handover.timeline import Timeline, TimelineError
+from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline, TimelineError
 
 # Parts differ by one AAC frame of 21 ms at most; from here on the shortest is at least 85 percent
 # of the longest, as RFC 8216bis 4.4.3.7 demands of parts.
@@ -54,6 +54,9 @@ class PartGrid:
         """The first picture of a part; part = per_segment is the next segment's first."""
         return self.timeline.first_frame(segment) + part * self.part_frames
 
-    def first_audio_frame(self, segment: int, part: int) -> int:
-        """The first AAC frame of a part: the first that starts at or after its first picture."""
-        return self.timeline.audio_frame_at(self.first_frame(segment, part))
+    def first_audio_frame(self, segment: int, part: int, samples: int = AAC_FRAME_SAMPLES) -> int:
+        """The first codec frame of a part's sound: it starts at or after the first picture.
+
+        samples: in a codec frame.
+        """
+        return self.timeline.audio_frame_at(self.first_frame(segment, part), samples)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 MICROSECONDS = 1_000_000
 AAC_FRAME_SAMPLES = 1024
+OPUS_FRAME_SAMPLES = 960  # 20 ms at 48 kHz
 SEGMENT_SECONDS_MIN = 1
 SEGMENT_SECONDS_MAX = 10
 _TIMESCALE_MIN = 10_000
@@ -95,13 +96,16 @@ class Timeline:
         """The first frame, at or after `frame`, that begins a segment."""
         return self.first_frame(ceil_div(frame, self.segment_frames))
 
-    def first_audio_frame(self, segment: int) -> int:
-        """The first AAC frame of a segment: the first that starts at or after its first picture."""
-        return self.audio_frame_at(self.first_frame(segment))
+    def first_audio_frame(self, segment: int, samples: int = AAC_FRAME_SAMPLES) -> int:
+        """The first codec frame of a segment's sound: it starts at or after the first picture.
 
-    def audio_frame_at(self, frame: int) -> int:
-        """The first AAC frame that starts at or after the start of a video frame."""
-        return ceil_div(frame * self.rate_den * self.audio_rate, AAC_FRAME_SAMPLES * self.rate_num)
+        samples: in a codec frame.
+        """
+        return self.audio_frame_at(self.first_frame(segment), samples)
+
+    def audio_frame_at(self, frame: int, samples: int = AAC_FRAME_SAMPLES) -> int:
+        """The first codec frame of so many samples at or after the start of a video frame."""
+        return ceil_div(frame * self.rate_den * self.audio_rate, samples * self.rate_num)
 
     def first_sample(self, frame: int) -> int:
         """The first audio sample at or after the start of a video frame."""

@@ -20,6 +20,8 @@ from hitless_handover.parts import PART_US_MIN
 from hitless_operator.schema import Schema, structural
 from hitless_operator.status_model import EncoderDeploymentStatus
 from hitless_wire.resources import (
+    CHANNEL_KBPS_MAX,
+    CHANNELS_OF_RATE,
     DISCONTINUITY_IN_PARTS,
     GROUP,
     KIND,
@@ -27,6 +29,15 @@ from hitless_wire.resources import (
     SPARE_CEASES,
     VERSION,
     EncoderDeploymentSpec,
+)
+from hitless_wire.video_codecs import (
+    ABR_TARGET,
+    AV1_PARTS,
+    LIMITS,
+    MPEG2,
+    MPEG4,
+    NOT_MADE,
+    TARGET_WITHOUT_ABR,
 )
 
 SHORT_NAME = "encd"
@@ -191,12 +202,21 @@ def _spec() -> Schema:
             "has(self.timeline.partFrames))",
             DISCONTINUITY_IN_PARTS,
         ),
+        rule(
+            "!(has(self.timeline) && has(self.timeline.partFrames)) || "
+            "self.profiles.all(p, p.codec != 'av1' || p.rateControl == 'CBR')",
+            AV1_PARTS,
+        ),
     ]
     _bound_timeline(properties["timeline"])
     _bound_profile(properties["profiles"]["items"])
     _bound_event(properties["handover"]["properties"]["event"])
     properties["template"] = _without_defaults(properties["template"])
-    properties["audio"]["items"]["properties"]["name"]["maxLength"] = TRACK_NAME_MAX
+    sound = properties["audio"]["items"]
+    sound["properties"]["name"]["maxLength"] = TRACK_NAME_MAX
+    sound["x-kubernetes-validations"] = [
+        rule(f"self.kbps <= {CHANNEL_KBPS_MAX} * self.channels", CHANNELS_OF_RATE)
+    ]
     return spec
 
 
@@ -253,6 +273,26 @@ def _bound_profile(profile: Schema) -> None:
         message = f"{side} must be even (4:2:0 pictures): add or take away one pixel"
         checked = {**rule(f"self.{side} % 2 == 0", message), "fieldPath": f".{side}"}
         profile["x-kubernetes-validations"].append(checked)
+    profile["x-kubernetes-validations"] += [
+        {**rule("!(self.codec in ['theora', 'rv40'])", NOT_MADE), "fieldPath": ".codec"},
+        rule(
+            "self.rateControl != 'ABR' || has(self.targetKbps) && self.targetKbps <= self.maxKbps",
+            ABR_TARGET,
+        ),
+        rule("self.rateControl == 'ABR' || !has(self.targetKbps)", TARGET_WITHOUT_ABR),
+        *(_within(codec) for codec in (MPEG2, MPEG4)),
+    ]
+
+
+def _within(codec: str) -> Schema:
+    """A rule for a codec whose levels end below the limits that every profile has."""
+    most = LIMITS[codec]
+    return rule(
+        f"self.codec != '{codec}' || self.width * self.height <= {most.picture} && "
+        f"self.maxKbps <= {most.kbps}",
+        f"{codec} goes up to {most.level}: {most.picture} pixels and {most.kbps} kbit/s; lower "
+        "width, height or maxKbps, or choose another codec",
+    )
 
 
 def rule(condition: str, message: str) -> Schema:

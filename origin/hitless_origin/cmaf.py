@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hitless_handover.parts import PartGrid
-from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
+from hitless_handover.timeline import Timeline
 from hitless_origin.boxes import (
     BoxError,
     Fragment,
@@ -112,9 +112,10 @@ def grid(track: TrackDescription, timeline: Timeline, segment: int) -> tuple[int
     if track.type == "video":
         first = timeline.pts_ticks(timeline.first_frame(segment))
         return first, timeline.frame_ticks, timeline.segment_frames
-    first = timeline.first_audio_frame(segment)
-    count = timeline.first_audio_frame(segment + 1) - first
-    return first * AAC_FRAME_SAMPLES, AAC_FRAME_SAMPLES, count
+    samples = track.frame_samples
+    first = timeline.first_audio_frame(segment, samples)
+    count = timeline.first_audio_frame(segment + 1, samples) - first
+    return first * samples, samples, count
 
 
 def part_grid(
@@ -125,9 +126,10 @@ def part_grid(
     if track.type == "video":
         first = timeline.pts_ticks(parts.first_frame(segment, part))
         return first, timeline.frame_ticks, parts.part_frames
-    first = parts.first_audio_frame(segment, part)
-    count = parts.first_audio_frame(segment, part + 1) - first
-    return first * AAC_FRAME_SAMPLES, AAC_FRAME_SAMPLES, count
+    samples = track.frame_samples
+    first = parts.first_audio_frame(segment, part, samples)
+    count = parts.first_audio_frame(segment, part + 1, samples) - first
+    return first * samples, samples, count
 
 
 def _read(what: str, data: bytes, init: InitFacts) -> tuple[Fragment, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hitless_handover.parts import PartGrid
-from hitless_handover.timeline import AAC_FRAME_SAMPLES, MICROSECONDS, Timeline, ceil_div
+from hitless_handover.timeline import MICROSECONDS, Timeline, ceil_div
 from hitless_origin.window import Window
 from hitless_wire.ingest import ChannelDescription, TrackDescription
 
@@ -121,7 +121,7 @@ def start_ticks(track: TrackDescription, timeline: Timeline, segment: int) -> in
     """When a track's segment starts, in the track's timescale, since the epoch."""
     if track.type == "video":
         return timeline.pts_ticks(timeline.first_frame(segment))
-    return timeline.first_audio_frame(segment) * AAC_FRAME_SAMPLES
+    return timeline.first_audio_frame(segment, track.frame_samples) * track.frame_samples
 
 
 def segment_at(track: TrackDescription, timeline: Timeline, ticks: int) -> int | None:
@@ -151,8 +151,9 @@ def part_ticks(track: TrackDescription, grid: PartGrid, segment: int, part: int)
     """How long a track's part is, in the track's timescale."""
     if track.type == "video":
         return grid.part_frames * grid.timeline.frame_ticks
-    first = grid.first_audio_frame(segment, part)
-    return (grid.first_audio_frame(segment, part + 1) - first) * AAC_FRAME_SAMPLES
+    samples = track.frame_samples
+    first = grid.first_audio_frame(segment, part, samples)
+    return (grid.first_audio_frame(segment, part + 1, samples) - first) * samples
 
 
 def target_duration_s(description: ChannelDescription) -> int:
@@ -174,6 +175,6 @@ def _longest(description: ChannelDescription, pictures: Fraction) -> Fraction:
     longest = pictures
     for track in description.tracks:
         if track.type == "audio":
-            frames = -(-pictures * track.timescale // AAC_FRAME_SAMPLES)
-            longest = max(longest, Fraction(frames * AAC_FRAME_SAMPLES, track.timescale))
+            frames = -(-pictures * track.timescale // track.frame_samples)
+            longest = max(longest, Fraction(frames * track.frame_samples, track.timescale))
     return longest

@@ -46,7 +46,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from hitless_handover.parts import PartGrid
-from hitless_handover.timeline import Timeline
+from hitless_handover.timeline import AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES, Timeline
 from hitless_wire.model import Model, without_none
 from hitless_wire.resources import Name
 
@@ -75,6 +75,11 @@ class TrackDescription(Model):
     sample_rate: int | None = None
     channels: int | None = None
     language: str | None = None
+
+    @property
+    def frame_samples(self) -> int:
+        """Audio samples in a codec frame, as its codec has it."""
+        return OPUS_FRAME_SAMPLES if self.codecs.lower() == "opus" else AAC_FRAME_SAMPLES
 
 
 class ChannelDescription(Model):

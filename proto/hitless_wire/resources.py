@@ -246,12 +246,41 @@ class Profile(Model):
         return self
 
 
+AAC = "aac"
+OPUS = "opus"
+CHANNEL_KBPS_MAX = 256
+CHANNELS_OF_RATE = (
+    f"kbps is more than {CHANNEL_KBPS_MAX} kbit/s a channel, which no codec takes: lower kbps, or "
+    "raise channels"
+)
+
+
 class AudioTrack(Model):
-    """One AAC-LC rendition, 48 kHz stereo."""
+    """One rendition of the source's sound, 48 kHz."""
 
     name: Name = "audio"
     kbps: Annotated[int, Field(ge=32, le=512, description="Bit rate, kbit/s.")] = 96
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$", description="ISO 639 code.")] = "und"
+    codec: Annotated[
+        Literal["aac", "opus"],
+        Field(description="aac (AAC-LC) or opus.", exclude_if=lambda value: value == AAC),
+    ] = "aac"
+    channels: Annotated[
+        int,
+        Field(
+            description="1 (both mixed), 2, or 6 (5.1; the source's two in front left and right).",
+            json_schema_extra={"enum": [1, 2, 6]},
+            exclude_if=lambda value: value == 2,
+        ),
+    ] = 2
+
+    @model_validator(mode="after")
+    def _can_be_coded(self) -> AudioTrack:
+        if self.channels not in (1, 2, 6):
+            raise ValueError("channels must be 1, 2 or 6 (5.1)")
+        if self.kbps > CHANNEL_KBPS_MAX * self.channels:
+            raise ValueError(CHANNELS_OF_RATE)
+        return self
 
 
 class Output(Model):
@@ -487,7 +516,7 @@ class EncoderDeploymentSpec(Model):
     audio: Annotated[
         tuple[AudioTrack, ...],
         Field(
-            max_length=1,
+            max_length=4,
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hitless_encoder.boxes import child, walk
 from hitless_encoder.errors import BoxError
 from hitless_encoder.verify.verdict import Reason
-from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
+from hitless_handover.timeline import AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES, Timeline
 
 _SEQUENCE_MASK = 0xFFFFFFFF
 _NON_SYNC_FLAG = 0x010000
@@ -137,12 +137,14 @@ def check_structure(
         found = structure(segment_bytes)
     except BoxError as error:
         return Reason.BROKEN, f"{track}: {error}"
-    first_audio = timeline.first_audio_frame(segment)
+    opus = OPUS_FRAME_SAMPLES in found.durations
+    frame_samples = OPUS_FRAME_SAMPLES if opus else AAC_FRAME_SAMPLES
+    first_audio = timeline.first_audio_frame(segment, frame_samples)
     ticks = timeline.pts_ticks(timeline.first_frame(segment))
     count, duration = timeline.segment_frames, timeline.frame_ticks
     if not video:
-        ticks = first_audio * AAC_FRAME_SAMPLES
-        count, duration = timeline.first_audio_frame(segment + 1) - first_audio, AAC_FRAME_SAMPLES
+        ticks, duration = first_audio * frame_samples, frame_samples
+        count = timeline.first_audio_frame(segment + 1, frame_samples) - first_audio
     wrong = next((d for d in found.durations if d != duration), duration)
     synced = bool(found.syncs) and found.syncs[0]
     checks = (
