@@ -19,18 +19,18 @@ _VBV_START = Fraction(9, 10)  # x264 and x265 start a context with the buffer th
 
 # Percent of the target that the encoder is told; measured by `hack/bench_rates.py`, docs/codecs.md.
 CORRECTION_PERCENT: Mapping[tuple[str, RateControl], int] = {
-    (H264, RateControl.ABR): 100,
-    (H264, RateControl.CBR): 100,
-    (HEVC, RateControl.ABR): 100,
-    (HEVC, RateControl.CBR): 100,
-    (AV1, RateControl.ABR): 100,
-    (AV1, RateControl.CBR): 100,
-    (VP9, RateControl.ABR): 100,
-    (VP9, RateControl.CBR): 100,
-    (MPEG2, RateControl.ABR): 100,
-    (MPEG2, RateControl.CBR): 100,
-    (MPEG4, RateControl.ABR): 100,
-    (MPEG4, RateControl.CBR): 100,
+    (H264, RateControl.ABR): 118,
+    (H264, RateControl.CBR): 96,
+    (HEVC, RateControl.ABR): 135,
+    (HEVC, RateControl.CBR): 104,
+    (AV1, RateControl.ABR): 130,
+    (AV1, RateControl.CBR): 96,
+    (VP9, RateControl.ABR): 105,
+    (VP9, RateControl.CBR): 103,
+    (MPEG2, RateControl.ABR): 70,
+    (MPEG2, RateControl.CBR): 86,
+    (MPEG4, RateControl.ABR): 72,
+    (MPEG4, RateControl.CBR): 86,
 }
 
 
