@@ -26,9 +26,9 @@ from hitless_handover.timeline import Timeline
 from hitless_wire.resources import Profile
 from hitless_wire.video_codecs import SOFTWARE, RateControl
 
-WIDTH, HEIGHT, KBPS = 426, 240, 600
+WIDTH, HEIGHT, KBPS = 256, 144, 400
 LINE = Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=60)
-FIRST, SECOND, END = 100, 101, 103  # segments that the processes begin with, and where both end
+FIRST, SECOND, END = 100, 101, 102  # segments that the processes begin with, and where both end
 ENCODERS = {
     "h264": "libx264",
     "hevc": "libx265",

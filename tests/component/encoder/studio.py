@@ -19,6 +19,7 @@ from hitless_encoder.verify import luma, pictures, samples
 from hitless_handover.leadership import Lead
 from hitless_handover.pattern import NUMBER_CELLS, TONES, number, strip_lines, tone_hz
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
+from hitless_wire.ingest import ChannelDescription
 from hitless_wire.resources import EncoderConfig
 
 START_US = 1_790_000_000_123_456
@@ -160,6 +161,7 @@ class Recording:
     timeline: Timeline
     snapshot: Snapshot
     order: Sequence[str]  # paths of all pushes
+    description: ChannelDescription
 
 
 async def record(
@@ -188,7 +190,12 @@ async def record(
             await session.close(finish=False)
     assert snapshot.failure == ""
     return Recording(
-        segments=found, inits=session.media.inits, timeline=line, snapshot=snapshot, order=end.order
+        segments=found,
+        inits=session.media.inits,
+        timeline=line,
+        snapshot=snapshot,
+        order=end.order,
+        description=session.media.description,
     )
 
 
