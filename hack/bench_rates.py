@@ -40,7 +40,7 @@ def pictures(clips: Sequence[str], lap: int) -> Iterator[Planes]:
 def _view(frame: av.VideoFrame, lap: int) -> Planes:
     wide, high = frame.width, frame.height
     part = Fraction(10 - lap % 4, 10)
-    rgb = frame.to_ndarray(format="rgb24")
+    rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     left = int(wide * (1 - part)) * (lap % 3) // 2
     top = int(high * (1 - part)) * (lap % 2)
     cut = rgb[top : top + int(high * part), left : left + int(wide * part)]

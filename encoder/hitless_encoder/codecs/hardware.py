@@ -85,6 +85,5 @@ class Hardware:
 
 
 def _reason(error: Exception) -> str:
-    """What the driver's side said last; FFmpeg's own code says little."""
-    log = error.log if isinstance(error, av.FFmpegError) else None
-    return log[2].strip() if log else str(error)
+    """FFmpeg's words, on one line."""
+    return " ".join(str(error).split())
