@@ -20,7 +20,7 @@ _VBV_START = Fraction(9, 10)  # x264 and x265 start a context with the buffer th
 # Percent of the target that the encoder is told; measured by `hack/bench_rates.py`, docs/codecs.md.
 CORRECTION_PERCENT: Mapping[tuple[str, RateControl], int] = {
     (H264, RateControl.ABR): 118,
-    (H264, RateControl.CBR): 96,
+    (H264, RateControl.CBR): 100,
     (HEVC, RateControl.ABR): 135,
     (HEVC, RateControl.CBR): 104,
     (AV1, RateControl.ABR): 130,
