@@ -8,6 +8,7 @@
 #   SEEDS            how many worlds `make sim` runs; SEED=7 runs that one
 #   HITLESS_CACHE    where tools and images are kept (~/.cache/hitless)
 SHELL := /bin/bash
+unexport PYTHONDONTWRITEBYTECODE # every test starts processes: compiled once is enough
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup check test unit sim sim-mutants component e2e demo images cluster-up \

@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from hitless_encoder.codecs.x264 import x264_parameters
 from hitless_encoder.video import DEFAULT_PRESET, VideoSettings
 from hitless_handover.timeline import Timeline
 from hitless_wire.resources import EncoderConfig
@@ -74,7 +75,7 @@ class Task:
             VideoSettings(profile=profile, timeline=line, preset=DEFAULT_PRESET)
             for profile in config.profiles
         ]
-        return tuple((row, _public(row.x264_parameters())) for row in rows)
+        return tuple((row, _public(x264_parameters(row))) for row in rows)
 
 
 def _public(parameters: str) -> str:

@@ -72,7 +72,10 @@ def test_levels() -> None:
     def level(width: int, height: int, rate: int, kbps: int) -> tuple[int | None, int | None]:
         size = {"width": width, "height": height, "rate_num": rate, "rate_den": 1, "kbps": kbps}
         high, small = hevc.level_of(**size), vp9.level_of(**size)
-        return high and high.idc, small and small.number
+        return (
+            None if high is None else high.idc,
+            None if small is None else small.number,
+        )
 
     assert level(640, 360, 30, 1200) == (63, 21)
     assert level(1920, 1080, 30, 8000) == (120, 40)
