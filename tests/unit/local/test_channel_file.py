@@ -8,6 +8,7 @@ import pytest
 
 from hitless_cli.local.channel_file import ChannelFile, parse
 from hitless_cli.local.errors import ChannelFileError
+from hitless_wire.resources import SOURCE_URLS
 
 GOOD = """\
 apiVersion: hitless.video/v1alpha1
@@ -52,9 +53,8 @@ def test_other_kinds_may_stand_beside_it() -> None:
         ("image:", "imgae:", "c.yaml: spec.imgae: Extra inputs are not permitted"),
         (
             "testpattern:",
-            "rtmp://x",
-            "c.yaml: spec.source.url: source.url must be testpattern:, file:///path or "
-            "udp://host:port (got 'rtmp://x')",
+            "gopher://x",
+            f"c.yaml: spec.source.url: {SOURCE_URLS} (got 'gopher://x')",
         ),
         (
             "kind: EncoderDeployment",
