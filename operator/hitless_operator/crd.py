@@ -28,6 +28,7 @@ from hitless_wire.resources import (
     PLURAL,
     SPARE_CEASES,
     VERSION,
+    AudioTrack,
     EncoderDeploymentSpec,
 )
 from hitless_wire.video_codecs import (
@@ -214,8 +215,12 @@ def _spec() -> Schema:
     properties["template"] = _without_defaults(properties["template"])
     sound = properties["audio"]["items"]
     sound["properties"]["name"]["maxLength"] = TRACK_NAME_MAX
+    # the default of `audio` is checked before those of its fields are filled in
+    channels = (
+        f"(has(self.channels) ? self.channels : {AudioTrack.model_fields['channels'].default})"
+    )
     sound["x-kubernetes-validations"] = [
-        rule(f"self.kbps <= {CHANNEL_KBPS_MAX} * self.channels", CHANNELS_OF_RATE)
+        rule(f"self.kbps <= {CHANNEL_KBPS_MAX} * {channels}", CHANNELS_OF_RATE)
     ]
     return spec
 
