@@ -88,7 +88,7 @@ def test_unreachable_source(channel: Channel) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"source": {"url": "ftp://x"}}, "must be testpattern:, file:///path or udp://host:port"),
+        ({"source": {"url": "ftp://x"}}, "source.url must be testpattern:"),
         ({"profiles": []}, "profiles"),
         (
             {"timeline": {"segmentFrames": 60, "gopFrames": 40}},
