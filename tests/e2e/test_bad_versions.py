@@ -18,13 +18,13 @@ ENDED = ("Aborted", "RolledBack", "Completed")
 # How each update ends, and words of its message. What the origin itself refuses to take never comes
 # as far as the incumbent's judgement.
 REFUSED = {
-    "green": ({"Verification"}, "PictureFrozen: v180: the picture stands still from frame "),
-    "frozen": ({"Verification"}, "PictureFrozen: v180: the picture stands still from frame "),
-    "early": ({"Verification"}, "PictureShifted: v180: one frame early: "),
-    "late": ({"Verification"}, "PictureShifted: v180: one frame late: "),
-    "range": ({"Verification"}, "LevelsDiffer: v180: luma levels from frame "),
-    "swapped": ({"Verification"}, "ColoursSwapped: v180: Cb and Cr are swapped "),
-    "corrupted": ({"Verification"}, "PictureDiffers: v180: luma PSNR of frame "),
+    "green": ({"Verification"}, "PictureFrozen: v144: the picture stands still from frame "),
+    "frozen": ({"Verification"}, "PictureFrozen: v144: the picture stands still from frame "),
+    "early": ({"Verification"}, "PictureShifted: v144: one frame early: "),
+    "late": ({"Verification"}, "PictureShifted: v144: one frame late: "),
+    "range": ({"Verification"}, "LevelsDiffer: v144: luma levels from frame "),
+    "swapped": ({"Verification"}, "ColoursSwapped: v144: Cb and Cr are swapped "),
+    "corrupted": ({"Verification"}, "PictureDiffers: v144: luma PSNR of frame "),
     "silent": ({"Verification"}, "SoundDiffers: audio: loudness from frame "),
     "sound-late": ({"Verification"}, "SoundShifted: audio: sound from frame "),
     "slow": ({"Verification"}, "TooSlow: speed in segments "),
