@@ -21,6 +21,8 @@ from hitless_origin.roster import ENCODERS_MAX, EncoderRecord, Roster
 from hitless_origin.store import ChannelStore
 from hitless_wire.ingest import ChannelDescription
 
+PATIENCE_SEGMENTS = 15  # an encoder that is cut off tries to push for so long
+
 Append = Callable[[Sequence[journal.Line]], Awaitable[None]]
 
 
@@ -153,7 +155,9 @@ class Introductions:
         """Forget the encoder that is silent for longest, if there are too many."""
         if len(self._roster) < ENCODERS_MAX:
             return
-        oldest = self._roster.replaceable(self._clock.wall_us(), self.window_us)
+        patience_us = PATIENCE_SEGMENTS * self._editions.on_air.timeline.segment_us
+        quiet_us = min(self.window_us, patience_us)
+        oldest = self._roster.replaceable(self._clock.wall_us(), quiet_us)
         if oldest is None:
             raise refusals.too_many_encoders(self._key, ENCODERS_MAX)
         await self._forget(oldest)

@@ -108,7 +108,7 @@ def too_many_encoders(key: ChannelKey, limit: int) -> PushRefused:
         403,
         f"channel {key} has {limit} encoders that push",
         expected=f"at most {limit}",
-        hint="stop one for longer than the channel's window",
+        hint="stop one, and wait for 15 segments",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-ENCODERS_MAX = 8  # two at work, and those of past updates until they are silent for a window
+ENCODERS_MAX = 8  # two at work, and those of past updates until their place is needed
 
 
 @dataclass(slots=True, kw_only=True)

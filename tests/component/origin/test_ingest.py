@@ -13,6 +13,7 @@ from tests.component.origin.cmaf_maker import FIRST, init_segment
 from tests.component.origin.studio import CHANNEL, NAMESPACE, SEGMENT_US, Answer, Studio
 
 from hitless_origin import ingest
+from hitless_origin.introductions import PATIENCE_SEGMENTS
 from hitless_wire.ingest import HEADER_DIGEST, HEADER_ENCODER, HEADER_PRIORITY, ingest_path
 
 
@@ -272,6 +273,18 @@ async def test_encoders_and_channels_are_bounded(studio: Studio) -> None:
     assert (await late.describe()).status == 201  # e0 is silent for a window
     assert (await studio.encoder("e1").track("v0", FIRST)).status == 201
     assert (await studio.encoder("e0").track("v0", FIRST)).status == 412
+
+
+async def test_a_long_window_is_no_reason_to_keep_the_encoders_of_past_updates(
+    studio: Studio,
+) -> None:
+    day = studio.description.model_copy(update={"window_seconds": 86_400})
+    for number in range(8):
+        assert (await studio.encoder(f"e{number}").describe(day)).status == 201
+    await studio.wait(PATIENCE_SEGMENTS * SEGMENT_US)
+    assert (await studio.encoder("late").describe(day)).status == 403
+    await studio.wait(1)
+    assert (await studio.encoder("late").describe(day)).status == 201
 
 
 async def test_an_old_segment_is_gone_and_a_far_one_too_early(studio: Studio) -> None:
