@@ -77,7 +77,7 @@ def channel(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Channel]:
     lab.namespace(name)
     channel = Channel(lab=lab, namespace=name)
     yield channel
-    lab.kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
+    lab.kubectl("delete", "namespace", name, "--wait=true", "--timeout=110s")
 
 
 @pytest.fixture(scope="session")
