@@ -22,13 +22,7 @@ from hitless_handover.supervisor_model import (
 )
 from hitless_handover.timeline import MICROSECONDS
 from hitless_operator.apply import Applier, Refused
-from hitless_operator.channel import (
-    Channel,
-    Key,
-    StatusUnreadable,
-    channel_of,
-    is_deleted,
-)
+from hitless_operator.channel import Channel, Key, StatusUnreadable, channel_of, is_deleted
 from hitless_operator.conditions import INVALID_SPEC, STALLED, Wanted, conditions_of
 from hitless_operator.events import Announcer
 from hitless_operator.kube import Kube, KubeError

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 from tests.component.encoder.studio import make_config
-from tests.component.encoder.test_sink import Pushes, Watch
+from tests.component.encoder.test_sink import Pushes, sink_to
 
 from hitless_encoder.plan import plan_media
-from hitless_encoder.sink import Channel, PushOutcome, Sink
+from hitless_encoder.sink import PushOutcome
 from hitless_handover.leadership import Lead
 
 MEDIA = plan_media(make_config(sizes=((256, 144, 300),)), "veryfast")
@@ -86,38 +86,17 @@ class Ceasing(Pushes):
         return segment not in self._mine
 
 
-@asynccontextmanager
-async def encoder(end: Foreign, name: str, pushes: Pushes) -> AsyncIterator[Sink]:
-    sink = Sink(
-        channel=Channel(
-            base_url=end.url,
-            namespace="tests",
-            channel="channel",
-            encoder_id=name,
-            description=MEDIA.description,
-            inits=MEDIA.inits,
-        ),
-        clock=Watch(),
-        lead_of=pushes.lead_of,
-        is_silent=pushes.is_silent,
-        on_segment=pushes.begun.append,
-        on_pushed=pushes.pushed,
-        on_failed=pushes.failed.append,
-    )
-    await sink.start()
-    try:
-        yield sink
-    finally:
-        await sink.close()
-
-
 async def test_two_encoders_give_it_one_timeline_and_a_restart_costs_nothing() -> None:
     before, after = Ceasing(0, EVENT), Ceasing(EVENT, LAST + 1)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(asyncio.timeout(WAIT_S))
         end = await stack.enter_async_context(foreign())
-        incumbent = await stack.enter_async_context(encoder(end, "one", before))
-        successor = await stack.enter_async_context(encoder(end, "two", after))
+        incumbent = await stack.enter_async_context(
+            sink_to(end.url, before, media=MEDIA, encoder="one")
+        )
+        successor = await stack.enter_async_context(
+            sink_to(end.url, after, media=MEDIA, encoder="two")
+        )
         for number in range(LAST + 1):
             if number == EVENT + 2:
                 end.headers.clear()  # it was restarted

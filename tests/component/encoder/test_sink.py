@@ -70,16 +70,16 @@ class Pushes:
 
 
 @asynccontextmanager
-async def pushing(
-    end: Receiver, base_url: str | None = None, media: Media = MEDIA
-) -> AsyncIterator[tuple[Sink, Pushes]]:
-    pushes = Pushes()
+async def sink_to(
+    url: str, pushes: Pushes, *, media: Media = MEDIA, encoder: str = "one"
+) -> AsyncIterator[Sink]:
+    """A sink at work; what it does goes into `pushes`."""
     sink = Sink(
         channel=Channel(
-            base_url=base_url or end.url,
+            base_url=url,
             namespace="tests",
             channel="channel",
-            encoder_id="one",
+            encoder_id=encoder,
             description=media.description,
             inits=media.inits,
         ),
@@ -92,9 +92,18 @@ async def pushing(
     )
     await sink.start()
     try:
-        yield sink, pushes
+        yield sink
     finally:
         await sink.close()
+
+
+@asynccontextmanager
+async def pushing(
+    end: Receiver, base_url: str | None = None, media: Media = MEDIA
+) -> AsyncIterator[tuple[Sink, Pushes]]:
+    pushes = Pushes()
+    async with sink_to(base_url or end.url, pushes, media=media) as sink:
+        yield sink, pushes
 
 
 def segment(number: int) -> dict[str, bytes]:
