@@ -21,7 +21,7 @@ from pathlib import Path
 
 from hack.bench_operator import plot, report
 from hack.bench_operator.measures import Plan, measure
-from hack.bench_operator.scene import BenchError, Document, say
+from hack.bench_operator.scene import BenchError, Document, say, segments_of
 from hack.control_plane import ROOT, ClusterError
 
 FOLDER = ROOT / ".build" / "bench"
@@ -63,6 +63,7 @@ def _measured(options: argparse.Namespace, channels: int) -> Iterator[tuple[str,
         start_s=options.start_seconds,
         idle_s=options.idle_seconds,
         steps=frozenset(options.steps),
+        spec=segments_of(options.segment_seconds),
     )
     yield from measure(plan, folder)
     say(f"{channels} channels: done in {time.monotonic() - start_s:.0f} s")
@@ -85,6 +86,7 @@ def _options() -> argparse.Namespace:
     add("--fleet", type=int, default=1000, help="channels of a fleet update, at most")
     add("--concurrency", type=int, default=100, help="of the fleet update, and pods of the peer")
     add("--start-seconds", type=float, default=2.0, help="from a pod's creation until it is ready")
+    add("--segment-seconds", type=int, default=2, choices=range(1, 11), help="of all channels")
     add("--idle-seconds", type=float, default=330.0, help="how long the rest is watched")
     add("--steps", nargs="*", choices=STEPS, default=STEPS, help="besides: on air, rest, handover")
     add("--json", type=Path, default=FOLDER / "operator.json", help="where the figures go")

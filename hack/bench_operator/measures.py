@@ -46,7 +46,7 @@ class Plan:
     """What to do. channels: how many there are; fleet: at most so many are updated at once.
 
     start_s: of a pod. idle_s: how long the rest is watched; a watch is renewed every 300 s. steps:
-    those besides going on air, rest and single handovers. quick: see `scene`.
+    those besides going on air, rest and single handovers. spec: see `scene`.
     """
 
     channels: int
@@ -55,7 +55,7 @@ class Plan:
     start_s: float
     idle_s: float
     steps: frozenset[str] = frozenset({"fleet", "restarts", "peer"})
-    quick: bool = False
+    spec: Document = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def measure(plan: Plan, folder: Path) -> Iterator[tuple[str, Document]]:
 
 def _steps(plan: Plan, folder: Path) -> Iterator[tuple[str, Step]]:
     fleet = min(plan.fleet, plan.channels)
-    with scene(folder, plan.start_s, quick=plan.quick) as made:
+    with scene(folder, plan.start_s, plan.spec) as made:
         say(f"{plan.channels} channels: creating them")
         made.create_channels(plan.channels, fleet)
         on_air = _step(made, functools.partial(_all_on_air, made, plan.channels))

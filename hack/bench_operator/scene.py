@@ -29,10 +29,7 @@ IMAGE = "localhost/hitless/encoder:v{}"
 FLEET_TYPE = "fleet"
 USER = "kubectl"  # field manager of what users write
 OPERATOR, CONTROLLERS = "operator", "system:kube-controller-manager"
-QUICK = {
-    "timeline": {"frameRate": "30", "segmentFrames": 30},
-    "handover": {"leadSegments": 1, "holdSegments": 1, "verify": {"segments": 1}},
-}
+FRAME_RATE = 30
 POLL_S = 0.25
 SAY_EVERY_S = 15.0
 WRITERS = 4
@@ -49,7 +46,7 @@ def say(text: str) -> None:
 
 @dataclass(kw_only=True)
 class Scene:
-    """What runs. start_s: how long a pod takes to be ready. quick: see `scene`."""
+    """What runs. start_s: how long a pod takes to be ready. spec: see `scene`."""
 
     folder: Path
     plane: ControlPlane
@@ -57,7 +54,7 @@ class Scene:
     nodes: Child
     origin_port: int
     start_s: float
-    quick: bool = False
+    spec: Document
     operator: Child | None = None
     health_port: int = 0
     server: str = ""
@@ -120,8 +117,8 @@ class Scene:
     def create_channels(self, count: int, fleet: int) -> None:
         """channel-00001 and so on; the first `fleet` of them are those of a fleet update."""
         with ThreadPoolExecutor(WRITERS) as pool:
-            more = QUICK if self.quick else {}
-            bodies = (channel(n, FLEET_TYPE if n < fleet else "other", more) for n in range(count))
+            kinds = (FLEET_TYPE if n < fleet else "other" for n in range(count))
+            bodies = (channel(n, kind, self.spec) for n, kind in enumerate(kinds))
             path = f"{GROUP_PATH}/encoderdeployments?fieldManager={USER}"
             for _ in pool.map(lambda body: self.plane.create(path, body), bodies):
                 pass
@@ -190,17 +187,23 @@ def channel(number: int, kind: str, more: Document) -> Document:
     }
 
 
+def segments_of(seconds: int) -> Document:
+    """The spec's part that says how long segments are."""
+    return {"timeline": {"frameRate": str(FRAME_RATE), "segmentFrames": seconds * FRAME_RATE}}
+
+
 def name_of(number: int) -> str:
     """Of a channel."""
     return f"channel-{number + 1:05}"
 
 
 @contextlib.contextmanager
-def scene(folder: Path, start_s: float, *, quick: bool = False) -> Iterator[Scene]:
+def scene(folder: Path, start_s: float, spec: Document) -> Iterator[Scene]:
     """A cluster without channels and operator, in an empty folder; it ends with the block.
 
-    quick: channels with segments of a second and short notice, whose handover takes some 6 s.
+    spec: what channels have besides image, source and profiles; all else is default.
     """
+    handover = Handover.model_validate(spec.get("handover", {}))
     with contextlib.ExitStack() as stack:
         plane = stack.enter_context(control_plane(folder, audited=(OPERATOR, CONTROLLERS)))
         for definition in sorted((ROOT / "crds").glob("*.yaml")):
@@ -212,7 +215,7 @@ def scene(folder: Path, start_s: float, *, quick: bool = False) -> Iterator[Scen
             "hack.bench_operator.nodes",
             *("--kubeconfig", str(plane.kubeconfig), "--port", str(port)),
             *("--start-seconds", str(start_s)),
-            *("--hold-segments", str(1 if quick else Handover().hold_segments)),
+            *("--hold-segments", str(handover.hold_segments)),
             log=folder / "nodes.log",
             env={},
         )
@@ -224,7 +227,7 @@ def scene(folder: Path, start_s: float, *, quick: bool = False) -> Iterator[Scen
             nodes=nodes,
             origin_port=port,
             start_s=start_s,
-            quick=quick,
+            spec=spec,
         )
         stack.callback(made.end_operator)
         made.wait("the nodes to answer", lambda: (_answers(made), 1), 60)

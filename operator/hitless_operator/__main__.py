@@ -27,6 +27,7 @@ from hitless_operator.eviction.server import EvictionServer
 from hitless_operator.eviction.webhook import EvictionWebhook
 from hitless_operator.fleet.index import ActiveUpdates
 from hitless_operator.fleet.reconcile import FleetReconciler
+from hitless_operator.fleet.shelf import ShelvedKube
 from hitless_operator.fleet.writer import FleetWriter
 from hitless_operator.health import HealthServer, WatchPulse, queue_fault
 from hitless_operator.kube import Kube, KubeError, configuration
@@ -48,7 +49,7 @@ from hitless_wire.resources import GROUP, PLURAL
 CRD_RETRY_S = 2.0
 CRD_TRIES_MAX = 60
 STREAMS_PER_NAMESPACE = 3  # channels, encoder pods and fleet updates
-FLEET_WORKERS = 2  # a look reads all channels of a namespace: not many at once
+FLEET_WORKERS = 2  # a look goes through all channels of a namespace: not many at once
 _log = logging.getLogger(__name__)
 
 
@@ -81,14 +82,15 @@ async def run(settings: Settings) -> None:
             origin=origin,
             metrics=metrics,
         )
+        shelf = ShelvedKube(client, metrics.called, now_s=now_s)
         fleets = FleetReconciler(
-            kube=kube, writer=FleetWriter(kube), peers=peers, announcer=announcer, origin=origin
+            kube=shelf, writer=FleetWriter(shelf), peers=peers, announcer=announcer, origin=origin
         )
         look = metrics.timed(reconciler.look)
         queue: WorkQueue[Key] = WorkQueue(look, workers=settings.workers)
         metrics.attach(queue.state)
         fleet_queue: WorkQueue[Key] = WorkQueue(fleets.look, workers=FLEET_WORKERS)
-        updates = ActiveUpdates(add=fleet_queue.add, add_in=fleet_queue.add_in)
+        updates = ActiveUpdates(fleet_queue.add, fleet_queue.add_in, shelf)
         streams = STREAMS_PER_NAMESPACE * max(1, len(settings.namespaces)) + (nodes is not None)
         pulse = WatchPulse(streams, now_s)
         await stack.enter_async_context(

@@ -57,6 +57,11 @@ class Channel:
         return KIND
 
     @property
+    def version(self) -> str:
+        """The resourceVersion."""
+        return str(self.body["metadata"]["resourceVersion"])
+
+    @property
     def abort_id(self) -> str:
         """The handover that the user calls off; empty for none."""
         annotations = self.body["metadata"].get("annotations") or {}

@@ -66,7 +66,8 @@ class Unavailable(KubeError):
 
 async def configuration() -> Configuration:
     """How to reach the cluster: as a pod, else by the kubeconfig file. Raises ConfigException."""
-    config = Configuration()
+    # Not by the environment: proxies and a netrc file would be looked up at each request.
+    config = Configuration(client_session_kwargs={"trust_env": False})
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         load_incluster_config(client_configuration=config)  # type: ignore[no-untyped-call]
     else:

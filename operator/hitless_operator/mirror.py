@@ -10,57 +10,13 @@ not tell what was deleted meanwhile. Fed by `watch.py`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from kubernetes.aio.client import ApiClient
 
 from hitless_operator.channel import Document, Key
+from hitless_operator.kept import INCOMPARABLE, READ_AGAIN_S, Kept, Listing, kept
 from hitless_operator.kube import Kube
-
-READ_AGAIN_S = 600.0  # and up to twice that: keys don't fall due at the same moment
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """A document as text, a tenth of what it takes as objects. version: its resourceVersion."""
-
-    uid: str
-    version: int
-    text: str
-    at_s: float
-
-    def document(self) -> Document:
-        """A new copy."""
-        found: Document = json.loads(self.text)
-        return found
-
-
-@dataclass(slots=True, kw_only=True)
-class _Pods:
-    """The pods of a channel by name, all of them at `at_s`. gone: uids that ended since then."""
-
-    at_s: float
-    by_name: dict[str, _Kept] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-
-    def documents(self) -> list[Document]:
-        """Copies, by name."""
-        return [kept.document() for _, kept in sorted(self.by_name.items())]
-
-    def put(self, name: str, kept: _Kept) -> None:
-        """The newest one stays."""
-        known = self.by_name.get(name)
-        if kept.uid not in self.gone and (known is None or known.version < kept.version):
-            self.by_name[name] = kept
-
-    def drop(self, name: str, uid: str) -> None:
-        """It is gone; what is told of it later is older."""
-        self.gone.add(uid)
-        known = self.by_name.get(name)
-        if known is not None and known.uid == uid:
-            del self.by_name[name]
 
 
 class MirroredKube(Kube):
@@ -78,17 +34,20 @@ class MirroredKube(Kube):
     ) -> None:
         super().__init__(client, called)
         self._now_s = now_s
-        self._channels: dict[Key, _Kept] = {}
-        self._pods: dict[Key, _Pods] = {}
+        self._channels: dict[Key, Kept] = {}
+        self._pods: dict[Key, Listing] = {}
+        self._stored: dict[Key, int] = {}  # the version of the last status written
 
     # --- what the watches tell ---
 
-    def channel_changed(self, key: Key, body: Document, *, gone: bool) -> None:
-        """A CR was seen, or its end."""
+    def channel_changed(self, key: Key, body: Document, *, gone: bool) -> bool:
+        """A CR was seen, or its end. Whether it is news: an own status, or older, is none."""
         if gone:
             self.forget(key)
-        else:
-            self._keep_channel(key, body)
+            self._stored.pop(key, None)
+            return True
+        version = self._keep_channel(key, body)
+        return version == INCOMPARABLE or version > self._stored.get(key, INCOMPARABLE)
 
     def pods_listed(self, key: Key) -> None:
         """A watch has begun anew, and there is a pod of the channel: others may be gone."""
@@ -127,11 +86,11 @@ class MirroredKube(Kube):
         known = self._pods.get(key)
         if known is None or not self._is_fresh(key, known.at_s):
             return await self._read_pods(key)
-        return known.documents()
+        return [row.document() for row in known.all()]
 
     async def _read_pods(self, key: Key) -> list[Document]:
         """What the watches tell meanwhile may be newer than the answer."""
-        pods = self._pods[key] = _Pods(at_s=self._now_s())
+        pods = self._pods[key] = Listing(at_s=self._now_s())
         try:
             found = await super().pods(key)
         except BaseException:
@@ -139,7 +98,8 @@ class MirroredKube(Kube):
             raise
         for pod in found:
             self._keep_pod(key, pods, pod)
-        return pods.documents() if self._pods.get(key) is pods else found
+        whole = self._pods.get(key) is pods
+        return [row.document() for row in pods.all()] if whole else found
 
     # --- writing ---
 
@@ -151,7 +111,7 @@ class MirroredKube(Kube):
         except BaseException:
             self.forget(key)
             raise
-        self._keep_channel(key, written)
+        self._stored[key] = self._keep_channel(key, written)
         return written
 
     async def create_pod(self, key: Key, pod: Document) -> Document:
@@ -171,30 +131,28 @@ class MirroredKube(Kube):
 
     # --- keeping ---
 
-    def _keep_channel(self, key: Key, body: Document) -> None:
-        kept = self._kept(body)
+    def _keep_channel(self, key: Key, body: Document) -> int:
+        """Its version. Where versions can't be compared nothing is kept."""
+        found = self._kept(body)
         known = self._channels.get(key)
-        if kept is None:
+        if found.version == INCOMPARABLE:
             self._channels.pop(key, None)
-        elif known is None or known.version <= kept.version:
-            self._channels[key] = kept
+        elif known is None or known.version <= found.version:
+            self._channels[key] = found
+        return found.version
 
-    def _keep_pod(self, key: Key, pods: _Pods, pod: Document) -> None:
+    def _keep_pod(self, key: Key, pods: Listing, pod: Document) -> None:
         node = (pod.get("spec") or {}).get("nodeName")
-        kept = self._kept({**pod, "spec": {"nodeName": node}})
-        if kept is None:
+        found = self._kept({**pod, "spec": {"nodeName": node}})
+        if found.version == INCOMPARABLE:
             self._pods.pop(key, None)
         else:
-            pods.put(pod["metadata"]["name"], kept)
+            pods.put(found)
 
-    def _kept(self, body: Document) -> _Kept | None:
-        """None where versions can't be compared: then nothing is kept."""
+    def _kept(self, body: Document) -> Kept:
         metadata = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
-        version = str(metadata.get("resourceVersion") or "")
-        if not version.isdecimal():
-            return None
-        text = json.dumps({**body, "metadata": metadata}, separators=(",", ":"))
-        return _Kept(uid=metadata["uid"], version=int(version), text=text, at_s=self._now_s())
+        return kept({**body, "metadata": metadata}, self._now_s())
 
     def _is_fresh(self, key: Key, at_s: float) -> bool:
+        """Keys don't fall due at the same moment."""
         return self._now_s() - at_s < READ_AGAIN_S * (1 + key.spread)

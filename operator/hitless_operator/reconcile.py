@@ -25,9 +25,9 @@ from hitless_operator.apply import Applier, Refused
 from hitless_operator.channel import Channel, Key, StatusUnreadable, channel_of, is_deleted
 from hitless_operator.conditions import INVALID_SPEC, STALLED, Wanted, conditions_of
 from hitless_operator.events import Announcer
+from hitless_operator.kept import READ_AGAIN_S
 from hitless_operator.kube import Kube, KubeError
 from hitless_operator.metrics import Metrics
-from hitless_operator.mirror import READ_AGAIN_S
 from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
 from hitless_operator.status import record_of, status_of
@@ -144,6 +144,8 @@ class Reconciler:
             raise TryAgain(str(refusal)) from refusal
         finally:
             self._announcer.announce(stored, decision.notices, now_us)
+        if decision.wake_at_us is None and stored.version != channel.version:
+            return 0  # what was just written is no news by the watch: go on until nothing changes
         return _delay_s(decision.wake_at_us, now_us)
 
     async def _act(self, channel: Channel, decision: Decision, view: ChannelView) -> None:

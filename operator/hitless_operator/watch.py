@@ -41,8 +41,8 @@ class Called(Protocol):
 class Mirror(Protocol):
     """What is needed of MirroredKube."""
 
-    def channel_changed(self, key: Key, body: Document, *, gone: bool) -> None:
-        """A CR was seen, or its end."""
+    def channel_changed(self, key: Key, body: Document, *, gone: bool) -> bool:
+        """A CR was seen, or its end. Whether it is news."""
 
     def pods_listed(self, key: Key) -> None:
         """A watch has begun anew."""
@@ -92,10 +92,13 @@ def registry_of_kopf(
     async def channel_changed(
         *, namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any
     ) -> None:
-        key = Key(namespace or "", name)
-        mirror.channel_changed(key, dict(body), gone=type == "DELETED")
-        add(key)
-        updates.channel_changed(dict(body))
+        key, gone = Key(namespace or "", name), type == "DELETED"
+        if mirror.channel_changed(key, dict(body), gone=gone):
+            add(key)
+        if type is None:
+            updates.channel_listed(dict(body))
+        else:
+            updates.channel_changed(dict(body), gone=gone)
 
     @kopf.on.event(GROUP, VERSION, FLEET_PLURAL, registry=registry)
     async def update_changed(*, event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:

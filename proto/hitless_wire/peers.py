@@ -1,8 +1,8 @@
 """How a supervisor's shell asks and tells encoders and origin: gRPC and HTTP clients.
 
-Owns connections and their deadlines; decides nothing. A connection to an encoder lives only for the
-call: at rest none is open. Who can't be reached is None, not an exception: the supervisor's rules
-say what that means. Operator and `hitless local` use it.
+Owns what is asked and the deadlines; decides nothing. Connections to encoders are kept for a while
+(`connections.py`): at rest none is open. Who can't be reached is None, not an exception: the
+supervisor's rules say what that means. Operator and `hitless local` use it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from hitless_handover.supervisor_model import (
 from hitless_wire._gen import handover_pb2 as pb
 from hitless_wire._gen.handover_pb2_grpc import EncoderServiceStub, HandoverServiceStub
 from hitless_wire.codec import WireError, criteria_to_wire, reply_from_wire, report_from_wire
+from hitless_wire.connections import Connections
 from hitless_wire.ingest import ChannelReport, report_path
 
 GRPC_PORT = 7400
@@ -55,6 +56,7 @@ class Peers:
 
     def __init__(self, call_s: int = CALL_S) -> None:
         self._call_s = call_s
+        self._connections = Connections(CHANNEL_OPTIONS)
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -68,6 +70,7 @@ class Peers:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._connections.close()
         if self._http is not None:
             await self._http.close()
             self._http = None
@@ -80,7 +83,7 @@ class Peers:
             response = await stub.GetReport(pb.GetReportRequest(), timeout=self._call_s)
             return report_from_wire(response.report)
 
-        return await _call(address, ask)
+        return await self._call(address, ask)
 
     async def tell(self, order: Order, addresses: Mapping[str, str]) -> Reply | None:
         """Give an order to the encoder named in it; None when it can't be reached.
@@ -90,7 +93,9 @@ class Peers:
         address = addresses.get(order.name)
         if not address:
             return None
-        return await _call(address, lambda channel: _give(channel, order, addresses, self._call_s))
+        return await self._call(
+            address, lambda channel: _give(channel, order, addresses, self._call_s)
+        )
 
     async def origin_report(
         self, base_url: str, namespace: str, channel: str
@@ -105,6 +110,18 @@ class Peers:
                 return origin_report(ChannelReport.model_validate_json(await response.read()))
         except (TimeoutError, aiohttp.ClientError, ValidationError) as error:
             _log.info("origin %s did not answer: %s", url, error or type(error).__name__)
+            return None
+
+    async def _call(
+        self, address: str, ask: Callable[[grpc.aio.Channel], Awaitable[T]]
+    ) -> T | None:
+        try:
+            return await self._connections.call(address, ask)
+        except grpc.aio.AioRpcError as error:
+            _log.debug("encoder %s did not answer: %s", address, error.details())
+            return None
+        except WireError as error:
+            _log.warning("encoder %s speaks another language: %s", address, error)
             return None
 
 
@@ -130,18 +147,6 @@ def origin_report(report: ChannelReport) -> OriginReport:
             for s in report.switches
         ),
     )
-
-
-async def _call(address: str, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T | None:
-    try:
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            return await ask(channel)
-    except grpc.aio.AioRpcError as error:
-        _log.debug("encoder %s did not answer: %s", address, error.details())
-        return None
-    except WireError as error:
-        _log.warning("encoder %s speaks another language: %s", address, error)
-        return None
 
 
 async def _give(

@@ -22,6 +22,7 @@ from hitless_handover.supervisor_model import HandoverPhase
 from hitless_operator.__main__ import STREAMS_PER_NAMESPACE
 from hitless_operator.api_calls import ApiCall, api_call
 from hitless_operator.fleet.index import ActiveUpdates
+from hitless_operator.fleet.shelf import ShelvedKube
 from hitless_operator.health import WatchPulse
 from hitless_operator.kube import Kube
 from hitless_operator.lease import Lease
@@ -121,7 +122,8 @@ async def _watch(namespaces: tuple[str, ...]) -> list[tuple[str, str, bool]]:
         mirror = MirroredKube(client, now_s=lambda: 0)
         nodes = None if namespaces else Nodes()
         streams = STREAMS_PER_NAMESPACE * max(1, len(namespaces)) + (nodes is not None)
-        updates = ActiveUpdates(add=lambda _: None, add_in=lambda _key, _s: None)
+        shelf = ShelvedKube(client, now_s=lambda: 0)
+        updates = ActiveUpdates(lambda _: None, lambda _key, _s: None, shelf)
         pulse = WatchPulse(streams, lambda: 0)
         stop = asyncio.Event()
         running = asyncio.create_task(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -21,7 +21,7 @@ from hitless_operator.fleet.update import approval_of, is_settled
 from hitless_wire.fleet_resources import Selector
 
 Document = dict[str, Any]
-SPACING_S = 1.0  # changes of channels within it make one look
+SPACING_S = 0.5  # changes of channels within it make one look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,23 @@ class _Entry:
     selector: Selector | None
 
 
+class Shelf(Protocol):
+    """What is needed of ShelvedKube."""
+
+    def channel_changed(self, body: Document, *, gone: bool) -> None:
+        """A channel was seen, or its end."""
+
+    def forget_channels(self, namespace: str) -> None:
+        """Nobody asks any more, or channels may be gone."""
+
+
 @dataclass
 class ActiveUpdates:
-    """add, add_in: the queue's."""
+    """add, add_in: the queue's. shelf: what keeps channels where an update is under way."""
 
     add: Callable[[Key], None]
     add_in: Callable[[Key, float], None]
+    shelf: Shelf
     _entries: dict[str, dict[str, _Entry]] = field(default_factory=dict)
 
     def update_changed(self, body: Document, *, deleted: bool) -> None:
@@ -54,8 +65,14 @@ class ActiveUpdates:
         if entry != known:
             self.add(key)
 
-    def channel_changed(self, body: Document) -> None:
+    def channel_listed(self, body: Document) -> None:
+        """A watch has begun anew, and there is this channel: others may be gone."""
+        self.shelf.forget_channels(body["metadata"]["namespace"])
+        self.channel_changed(body, gone=False)
+
+    def channel_changed(self, body: Document, *, gone: bool) -> None:
         """A channel came, changed or went: look at the updates that it concerns, soon."""
+        self.shelf.channel_changed(body, gone=gone)
         metadata = body["metadata"]
         entries = self._entries.get(metadata["namespace"])
         if not entries:
@@ -79,6 +96,7 @@ class ActiveUpdates:
             self.add(Key(key.namespace, name))
         if not entries:
             del self._entries[key.namespace]
+            self.shelf.forget_channels(key.namespace)
 
 
 def _entry(body: Document) -> _Entry:

@@ -32,11 +32,13 @@ from hitless_operator.conditions import INVALID_SPEC, STALLED
 from hitless_operator.events import Announcer
 from hitless_operator.fleet.facts import Order, arrival_segment, seen_of
 from hitless_operator.fleet.fields import digest_of, fields_of
+from hitless_operator.fleet.shelf import ShelvedKube
 from hitless_operator.fleet.status import invalid_status, record_of, status_of, with_record
 from hitless_operator.fleet.update import FleetUpdate, desired_of, is_settled, update_of
 from hitless_operator.fleet.windows import WindowInvalid, opening
 from hitless_operator.fleet.writer import FleetWriter
-from hitless_operator.kube import Kube, KubeError
+from hitless_operator.kept import INCOMPARABLE, Kept
+from hitless_operator.kube import KubeError
 from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Origin, wall_us
 from hitless_wire.fleet_resources import Configuration, ConfigurationRef, EncoderUpdateSpec
@@ -46,10 +48,10 @@ Document = dict[str, Any]
 CONFIG_MAP_RETRY_S = 30.0  # ConfigMaps are not watched
 AFTER_WRITES_S = 5.0  # should the watch not tell of them
 WRITES_S_MAX = 60.0  # of one look; the rest is for the next
-WRITES_AT_ONCE = 8  # channels; each is a read and a write that the API server may take long for
+WRITES_AT_ONCE = 32  # channels; before the next ones, what was refused is stored
 ORIGIN_CALLS_MAX = 16
 ORIGIN_S_MAX = 60.0  # for all origins' answers in one look
-Known = dict[tuple[str, str], ChannelSeen | None]  # by uid and resourceVersion of the channel
+Known = dict[tuple[str, int], ChannelSeen | None]  # by uid and resourceVersion of the channel
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +74,7 @@ class FleetReconciler:
     def __init__(
         self,
         *,
-        kube: Kube,
+        kube: ShelvedKube,
         writer: FleetWriter,
         peers: OriginCalls,
         announcer: Announcer,
@@ -191,27 +193,29 @@ class FleetReconciler:
     async def _channels(self, update: FleetUpdate, order: Order) -> list[ChannelSeen]:
         """All that are selected, or were changed; names that nobody has as such."""
         found: dict[str, ChannelSeen] = {}
-        asked: list[Document] = []
+        asked: list[Kept] = []
         bakes = update.status.phase is UpdatePhase.BAKING
         known_order, known = self._known.get(update.key, (None, {}))
         if known_order != order:
             known = {}
         fresh: Known = {}
-        async for body in self._kube.channels(update.key.namespace):
-            version = (body["metadata"]["uid"], body["metadata"]["resourceVersion"])
-            seen = known[version] if version in known else seen_of(body, order)
+        for kept in await self._kube.kept_channels(update.key.namespace):
+            version = (kept.uid, kept.version)
+            if version in known and kept.version != INCOMPARABLE:
+                seen = known[version]
+            else:
+                seen = seen_of(kept.document(), order)
             fresh[version] = seen
             if seen is None:
                 continue
             found[seen.name] = seen
             if bakes and seen.mark is not None and seen.on_target:
-                asked.append(body)
+                asked.append(kept)
         self._known[update.key] = (order, fresh)
         end_s = _loop_s() + ORIGIN_S_MAX
-        counts = await asyncio.gather(*(self._fallbacks(body, end_s) for body in asked))
-        for body, count in zip(asked, counts, strict=True):
-            name = body["metadata"]["name"]
-            found[name] = replace(found[name], fallbacks=count)
+        counts = await asyncio.gather(*(self._fallbacks(k.document(), end_s) for k in asked))
+        for kept, count in zip(asked, counts, strict=True):
+            found[kept.name] = replace(found[kept.name], fallbacks=count)
         missing = (name for name in order.selector.names if name not in found)
         return [*found.values(), *(ChannelSeen(name=name, exists=False) for name in missing)]
 

@@ -1,10 +1,10 @@
 """The writer of fleet updates: the update's status, and changes of channels by server-side apply.
 
 Owns the fences. A status is written only over the resourceVersion that was read, before anything is
-done. A channel is read again just before it is written, and written only over that reading and only
-if it is still to be. It names no field but those that this operator owns there already and those of
-the change; what other managers own is taken only from those that the update names. It decides
-nothing. `reconcile.py` calls it.
+done. A channel is looked at again just before it is written, and written only if it is still to be,
+and only over the resourceVersion that was seen. It names no field but those that this operator owns
+there already and those of the change; what other managers own is taken only from those that the
+update names. It decides nothing. `reconcile.py` calls it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from hitless_operator.fleet.facts import Order, restored, seen_of
 from hitless_operator.fleet.fields import Fields, all_fields, partial_spec, values_at
 from hitless_operator.fleet.mark import MARK_ANNOTATION, ChannelMark, mark_of
 from hitless_operator.fleet.ownership import FLEET_MANAGER, foreign_owners, owned_by_fleet
+from hitless_operator.fleet.shelf import ShelvedKube
 from hitless_operator.fleet.status import as_document
 from hitless_operator.fleet.status_model import EncoderUpdateStatus
 from hitless_operator.fleet.update import FleetUpdate
-from hitless_operator.kube import Conflict, FieldConflict, Kube, NotFound, Rejected
+from hitless_operator.kube import Conflict, FieldConflict, NotFound, Rejected
 from hitless_operator.moments import micro_time
 from hitless_wire.resources import API_VERSION, KIND
 
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 class FleetWriter:
     """Writes to Kubernetes for fleet updates."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: ShelvedKube) -> None:
         self._kube = kube
 
     async def store(
@@ -70,7 +71,7 @@ class FleetWriter:
 
         key: of the channel. Raises Outdated, KubeError.
         """
-        body = await self._kube.channel(key)
+        body = await self._kube.kept_channel(key)
         seen = None if body is None else seen_of(body, order)
         if body is None or seen is None or not may_write(desired, record, seen, now_us):
             return ""  # the next look sees why

@@ -21,6 +21,7 @@ from hitless_operator.events import Announcer
 from hitless_operator.fleet.fields import Fields, all_fields
 from hitless_operator.fleet.mark import ChannelMark, mark_of
 from hitless_operator.fleet.reconcile import FleetReconciler
+from hitless_operator.fleet.shelf import ShelvedKube
 from hitless_operator.fleet.writer import FleetWriter
 from hitless_operator.kube import Kube
 from hitless_operator.moments import micro_time
@@ -107,16 +108,17 @@ class FleetApi(FakeApi):
     async def _list_channels(self, request: web.Request) -> web.Response:
         names = sorted(self.channels)
         start = int(request.query.get("continue", "0"))
-        page = [self._with_owners(name) for name in names[start : start + PAGE]]
+        page = [self.with_owners(name) for name in names[start : start + PAGE]]
         more = str(start + PAGE) if start + PAGE < len(names) else ""
         metadata = {"continue": more, "resourceVersion": "1"}
         return web.json_response({"metadata": metadata, "items": page})
 
     async def _get_channel(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        return answer(self._with_owners(name) if name in self.channels else None)
+        return answer(self.with_owners(name) if name in self.channels else None)
 
-    def _with_owners(self, name: str) -> Document:
+    def with_owners(self, name: str) -> Document:
+        """As it is read."""
         body = copy.deepcopy(self.channels[name])
         body["metadata"]["managedFields"] = [
             {
@@ -214,11 +216,11 @@ def _field_conflict(others: dict[str, set[str]]) -> web.Response:
     return web.json_response(status, status=409)
 
 
-class MortalKube(Kube):
+class MortalKube(ShelvedKube):
     """The real client; the process may end before or after each write."""
 
     def __init__(self, client: ApiClient, lab: FleetLab) -> None:
-        super().__init__(client)
+        super().__init__(client, now_s=lambda: lab.now_us / SECOND_US)
         self._lab = lab
 
     async def put_update_status(self, body: Document) -> Document:
@@ -254,13 +256,15 @@ class FleetLab:
     kill_after: bool = False
     most_under_way: int = 0
     delay_s: float | None = None
+    late: bool = False  # the watch tells after a look what was there before it
+    watched: dict[str, Document] = field(default_factory=dict)  # channels, as it told of them
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """A new operator process: nothing is remembered."""
-        kube = MortalKube(self.client, self)
+        kube = self.kube = MortalKube(self.client, self)
         self.reconciler = FleetReconciler(
             kube=kube,
             writer=FleetWriter(kube),
@@ -341,7 +345,24 @@ class FleetLab:
         self.most_under_way = max(self.most_under_way, under_way)
         await self.look(key)
 
+    def watch(self) -> None:
+        """What kopf's handlers tell of all that has changed since the last time."""
+        for name, body in self.api.channels.items():
+            if self.watched.get(name) != self.api.with_owners(name):
+                self.api.touch(body)
+                self.watched[name] = self.api.with_owners(name)
+                self.kube.channel_changed(self.watched[name], gone=False)
+        for name in self.watched.keys() - self.api.channels.keys():
+            self.kube.channel_changed(self.watched.pop(name), gone=True)
+
     async def look(self, key: Key = KEY) -> None:
+        if not self.late:
+            self.watch()
+        await self._look(key)
+        if self.late:
+            self.watch()
+
+    async def _look(self, key: Key) -> None:
         try:
             self.delay_s = await self.reconciler.look(key)
         except TryAgain:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.component.operator.fleet_lab import (
     KEY,
+    PAGE,
     SECOND_US,
     V1,
     V2,
@@ -399,10 +400,11 @@ async def test_a_decision_is_dropped_when_someone_has_written_since() -> None:
 
 
 async def undisturbed(
-    writes: list[str] | None = None, kill_at: int = -1, after: bool = False
+    writes: list[str] | None = None, kill_at: int = -1, after: bool = False, late: bool = False
 ) -> Any:
     """A canary, a failure within the rest, a roll-back of all: every kind of write."""
     async with fleet(4) as now:
+        now.late = late
         now.kill_at, now.kill_after = kill_at, after
         now.lossy.add("ch3")
         now.api.order(
@@ -419,10 +421,42 @@ async def undisturbed(
         assert set(applied.values()) == {2}, "each changed once and restored once"
 
 
-async def test_a_restart_at_any_write_goes_on_from_the_same_place() -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_restart_at_any_write_goes_on_from_the_same_place(late: bool) -> None:
     writes: list[str] = []
-    await undisturbed(writes)
+    await undisturbed(writes, late=late)
     assert len(writes) <= 40
     for at in range(1, len(writes) + 1):
         for after in (False, True):
-            await undisturbed(kill_at=at, after=after)
+            await undisturbed(kill_at=at, after=after, late=late)
+
+
+async def test_channels_are_listed_once() -> None:
+    async with fleet(PAGE + 1) as now:
+        now.api.order(update_spec())
+        await now.run_to_the_end()
+        lists = [path for verb, path, _ in now.api.asked if path.endswith("/encoderdeployments")]
+        assert len(lists) == 2, "a page each"
+
+
+async def test_a_watch_that_begins_anew_tells_of_no_end_so_channels_are_listed_again() -> None:
+    async with fleet(3) as now:
+        now.api.order(update_spec(concurrency=1))
+        await now.run(2)
+        for name in ("ch2", "ch3"):
+            del now.api.channels[name]
+            now.watched.pop(name, None)
+        now.kube.forget_channels(KEY.namespace)
+        await now.run_to_the_end()
+        assert now.on_air() == {"ch1": V2}
+
+
+@pytest.mark.parametrize("version", ["opaque", "101"])
+async def test_versions_that_can_not_be_compared_are_never_taken_for_known(version: str) -> None:
+    async with fleet(1) as now:
+        now.late = True  # the watch tells nothing new before the look
+        now.api.channels["ch1"]["metadata"]["resourceVersion"] = version
+        first = (await now.kube.kept_channels(KEY.namespace))[0].document()
+        now.api.channels["ch1"]["spec"]["paused"] = True
+        again = (await now.kube.kept_channels(KEY.namespace))[0].document()
+        assert (first != again) is (version == "opaque")

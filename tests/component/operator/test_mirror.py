@@ -12,9 +12,10 @@ from kubernetes.aio.client import ApiClient, Configuration
 from tests.component.operator.fake_api import Document, FakeApi
 from tests.component.operator.lab import KEY, spec
 
+from hitless_operator.kept import READ_AGAIN_S
 from hitless_operator.kube import Conflict
 from hitless_operator.manifests import CHANNEL_LABEL, MANAGED_BY_LABEL, MANAGER
-from hitless_operator.mirror import READ_AGAIN_S, MirroredKube
+from hitless_operator.mirror import MirroredKube
 
 LABELS = {MANAGED_BY_LABEL: MANAGER, CHANNEL_LABEL: KEY.name}
 
@@ -190,3 +191,16 @@ async def test_versions_that_can_not_be_compared_are_not_kept() -> None:
             assert await now.names() == ["first-1"]
             assert await now.phase() is None
         assert len(now.api.asked) == 4
+
+
+async def test_an_own_status_is_no_news() -> None:
+    async with mirrored() as now:
+        before = await now.kube.channel(KEY)
+        assert before is not None
+        written = await now.kube.put_status({**before, "status": {"phase": "Live"}})
+        assert not now.kube.channel_changed(KEY, written, gone=False)
+        assert not now.kube.channel_changed(KEY, before, gone=False), "late"
+        now.api.touch(newer := copy.deepcopy(written))
+        assert now.kube.channel_changed(KEY, newer, gone=False)
+        assert now.kube.channel_changed(KEY, newer, gone=True)
+        assert now.kube.channel_changed(KEY, written, gone=False), "made again from a backup"

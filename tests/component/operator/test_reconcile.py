@@ -517,6 +517,7 @@ async def test_a_wish_to_evict_lapses() -> None:
         assert "paused" in (await now.ask_to_evict("first-1"))["status"]["message"]
         now.now_us += LAPSES_S * SECOND_US
         now.api.apply(KEY.name, spec(paused=False))
+        assert await now.look() == 0, "its own write is no news by the watch"
         assert await now.look() == rest_s(KEY)
         assert now.record.handover is None
         await now.ask_to_evict("first-1")

@@ -177,21 +177,44 @@ class Posted:
     def __init__(self) -> None:
         self.now: list[str] = []
         self.soon: list[str] = []
+        self.told: list[str] = []
         self.index = ActiveUpdates(
             add=lambda key: self.now.append(key.name),
             add_in=lambda key, _: self.soon.append(key.name),
+            shelf=self,
         )
+
+    def channel_changed(self, body: dict[str, Any], *, gone: bool) -> None:
+        """As a shelf."""
+        self.told.append(f"{body['metadata']['name']} {'gone' if gone else 'changed'}")
+
+    def forget_channels(self, namespace: str) -> None:
+        """As a shelf."""
+        self.told.append(f"forget {namespace}")
 
 
 def test_a_channel_wakes_only_the_updates_that_it_concerns() -> None:
     posted = Posted()
-    posted.index.channel_changed(channel("live"))
+    posted.index.channel_changed(channel("live"), gone=False)
     assert posted.soon == []
     posted.index.update_changed(update("one"), deleted=False)
-    posted.index.channel_changed(channel("live"))
-    posted.index.channel_changed(channel("other"))
-    posted.index.channel_changed(channel("other", mark="uid-one"))
+    posted.index.channel_changed(channel("live"), gone=False)
+    posted.index.channel_changed(channel("other"), gone=False)
+    posted.index.channel_changed(channel("other", mark="uid-one"), gone=False)
     assert posted.soon == ["one", "one"]
+
+
+def test_what_is_kept_of_channels_follows_the_watch_and_goes_with_the_last_update() -> None:
+    posted = Posted()
+    for name in ("one", "two"):
+        posted.index.update_changed(update(name), deleted=False)
+    posted.index.channel_listed(channel("live"))
+    posted.index.channel_changed(channel("live"), gone=True)
+    assert posted.told == ["forget live", "a changed", "a gone"]
+    posted.index.update_changed(update("one"), deleted=True)
+    assert posted.told[3:] == []
+    posted.index.update_changed(update("two", phase="Completed"), deleted=False)
+    assert posted.told[3:] == ["forget live"]
 
 
 def test_an_update_s_own_status_makes_no_look() -> None:
@@ -214,7 +237,7 @@ def test_the_end_of_one_update_wakes_the_others(last: dict[str, Any], deleted: b
         posted.index.update_changed(update(name), deleted=False)
     posted.index.update_changed(last, deleted=deleted)
     assert posted.now == ["one", "two", "two"]
-    posted.index.channel_changed(channel("live"))
+    posted.index.channel_changed(channel("live"), gone=False)
     assert posted.soon == ["two"]
 
 

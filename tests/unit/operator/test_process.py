@@ -12,6 +12,7 @@ from tests.unit.operator import samples
 
 from hitless_operator.channel import Key, StatusUnreadable, channel_of
 from hitless_operator.fleet.index import ActiveUpdates
+from hitless_operator.fleet.shelf import ShelvedKube
 from hitless_operator.health import (
     LOOK_S_MAX,
     SILENCE_S_MAX,
@@ -149,9 +150,11 @@ async def test_credentials_are_fresh_for_each_request_and_watches_beat() -> None
 def test_handlers_are_registered_in_a_registry_of_our_own() -> None:
     added: list[Key] = []
     pulse = WatchPulse(2, lambda: 0.0)
-    updates = ActiveUpdates(add=added.append, add_in=lambda key, _: added.append(key))
+    client = cast(ApiClient, None)
+    shelf = ShelvedKube(client, now_s=lambda: 0.0)
+    updates = ActiveUpdates(added.append, lambda key, _: added.append(key), shelf)
     config = Configuration(host="http://x")
-    mirror = MirroredKube(cast(ApiClient, None), now_s=lambda: 0.0)
+    mirror = MirroredKube(client, now_s=lambda: 0.0)
     registry = registry_of_kopf(added.append, updates, config, pulse, mirror=mirror)
     handlers = registry._watching.get_all_handlers()
     assert len(handlers) == 3
