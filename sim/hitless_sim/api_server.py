@@ -190,7 +190,7 @@ class ApiServer(Process):
         self.version = version = self.version + 1
         world = self._world
         world.say(Stored(at_us=world.clock.now_us, record=record, version=version, by=by))
-        self._changed()
+        self._changed(version)
         if record.phase is not before.phase:
             world.moment(f"Channel:{record.phase}")
         update, last = record.handover, before.handover
@@ -281,7 +281,7 @@ class ApiServer(Process):
     def touch(self) -> None:
         """The CR has changed, whatever it was."""
         self.version += 1
-        self._changed()
+        self._changed(self.version)
 
     def delete_channel(self) -> None:
         """The user deletes the CR; the garbage collector takes the pods along."""
@@ -296,6 +296,6 @@ class ApiServer(Process):
         self._history.append((self._world.clock.now_us, views))
         self._changed()
 
-    def _changed(self) -> None:
+    def _changed(self, version: int | None = None) -> None:
         if not self.watch_lost:
-            self._world.tell_operators()
+            self._world.tell_operators(version)

@@ -72,6 +72,7 @@ class Operator(Process):
         "_failures",
         "_look",
         "_open_calls",
+        "_stored",
         "_waiting",
         "_world",
         "number",
@@ -88,12 +89,18 @@ class Operator(Process):
         self._waiting = False
         self._due_us: int | None = None
         self._failures = 0
+        self._stored = -1
 
     def now_us(self) -> int:
         """What this process believes."""
         return self._world.clock.now_us + self.skew_us
 
     # --- the queue ---
+
+    def told(self, version: int | None) -> None:
+        """By a watch; what it has written itself is no news."""
+        if version is None or version > self._stored:
+            self.add()
 
     def add(self) -> None:
         """Look as soon as the look under way is over."""
@@ -193,6 +200,7 @@ class Operator(Process):
             raise TryAgain("the API server does not answer")
         if document.deleted:
             return None
+        read = document.version
         view = yield from self._observe(document)
         now_us = self.now_us()
         decision = supervise(document.desired, document.record, view, now_us)
@@ -204,7 +212,9 @@ class Operator(Process):
         except CreateRefused as refusal:
             yield from self._say_refused(document, decision, refusal.problem)
             raise TryAgain("an encoder can't be created") from refusal
-        return None if decision.wake_at_us is None else max(0, decision.wake_at_us - now_us)
+        if decision.wake_at_us is None:
+            return None if document.version == read else 0
+        return max(0, decision.wake_at_us - now_us)
 
     def _observe(self, document: Document) -> Generator[list[Ask], list[Any], ChannelView]:
         views = (yield [(API, ApiServer.on_list, None, API_TIMEOUT_US)])[0]
@@ -243,6 +253,7 @@ class Operator(Process):
         version = (yield [(API, ApiServer.on_put, argument, API_TIMEOUT_US)])[0]
         if not isinstance(version, int):
             raise TryAgain(f"the record could not be stored: {version}")
+        self._stored = version
         return replace(document, record=record, version=version)
 
     def _say_refused(

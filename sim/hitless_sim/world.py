@@ -93,11 +93,11 @@ class World:
         """Call work(world, *args) then."""
         self.clock.at(self.clock.now_us + duration_us, None, work, self, *args)
 
-    def tell_operators(self) -> None:
-        """The CR or a pod has changed."""
+    def tell_operators(self, version: int | None = None) -> None:
+        """The CR has this version now, or (None) a pod has changed."""
         due_us = self.clock.now_us + self.scenario.watch_us
         for operator in self.operators:
-            self.clock.at(due_us, operator, operator.add)
+            self.clock.at(due_us, operator, operator.told, version)
 
     def encoder_starts(self, encoder: Encoder) -> None:
         """The only encoder of a channel says what its timeline is by; others have to agree."""
