@@ -33,6 +33,7 @@ class Box:
 class InitFacts:
     """What a CMAF header says. timescale: ticks per second. handler: `vide` or `soun`."""
 
+    track_id: int
     timescale: int
     handler: str
     default_duration: int
@@ -45,6 +46,7 @@ class Fragment:
     """One moof and its mdat. decode_ticks: tfdt. Each tuple has one value a sample."""
 
     sequence: int
+    track_id: int
     decode_ticks: int
     durations: tuple[int, ...]
     sizes: tuple[int, ...]
@@ -78,8 +80,9 @@ def read_init(data: bytes) -> InitFacts:
     mdhd, hdlr = _one(data, "mdhd", *mdia), _one(data, "hdlr", *mdia)
     trex = _one(data, "trex", *_one(data, "mvex", *moov))
     version = _u32(data, mdhd[0], mdhd[1]) >> 24
-    _, _, duration, size, flags = (_u32(data, trex[0] + 4 * i, trex[1]) for i in range(1, 6))
+    track, _, duration, size, flags = (_u32(data, trex[0] + 4 * i, trex[1]) for i in range(1, 6))
     return InitFacts(
+        track_id=track,
         timescale=_u32(data, mdhd[0] + (20 if version else 12), mdhd[1]),
         handler=struct.pack(">I", _u32(data, hdlr[0] + 8, hdlr[1])).decode("latin-1"),
         default_duration=duration,
@@ -109,11 +112,18 @@ def read_fragments(data: bytes, init: InitFacts) -> tuple[Fragment, ...]:
     return tuple(fragments)
 
 
+def walk(data: bytes, _context: str) -> Iterator[tuple[bytes, bytes]]:
+    """Type and content of each box, as `init_difference` takes them. Raises BoxError."""
+    for found in read_boxes(data):
+        yield found.type.encode("latin-1"), data[found.start : found.end]
+
+
 def _fragment(data: bytes, moof: Box, mdat: Box, init: InitFacts) -> Fragment:
     mfhd = _one(data, "mfhd", moof.start, moof.end)
     traf = _one(data, "traf", moof.start, moof.end)
     tfdt = _one(data, "tfdt", *traf)
-    defaults = _track_defaults(data, *_one(data, "tfhd", *traf), init)
+    tfhd = _one(data, "tfhd", *traf)
+    defaults = _track_defaults(data, *tfhd, init)
     truns = [b for b in read_boxes(data, *traf) if b.type == "trun"]
     if not truns:
         raise BoxError("traf without trun")
@@ -123,6 +133,7 @@ def _fragment(data: bytes, moof: Box, mdat: Box, init: InitFacts) -> Fragment:
     wide = _u32(data, *tfdt) >> 24
     return Fragment(
         sequence=_u32(data, mfhd[0] + 4, mfhd[1]),
+        track_id=_u32(data, tfhd[0] + 4, tfhd[1]),
         decode_ticks=_uint(data, tfdt[0] + 4, tfdt[1], 8 if wide else 4),
         durations=_flat(durations),
         sizes=_flat(sizes),

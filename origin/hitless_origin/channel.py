@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from hitless_handover import selection, selection_model
@@ -21,6 +21,7 @@ from hitless_handover.timeline import Timeline
 from hitless_origin import journal, refusals
 from hitless_origin.boxes import InitFacts
 from hitless_origin.clock import Clock
+from hitless_origin.deliveries import Deliveries, Held
 from hitless_origin.edition import Editions
 from hitless_origin.errors import PushRefused, StoreError
 from hitless_origin.introductions import Introductions, encoder_line
@@ -45,14 +46,6 @@ RETENTION_SECONDS_MAX = 600
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """What an encoder pushed of a segment's track, to know a resend."""
-
-    digest: str
-    priority: int
-
-
 class Channel:
     """One channel on the air. Made by `origin`: `start` it, and `close` it in the end."""
 
@@ -67,6 +60,7 @@ class Channel:
         self.window = None if snapshot.window is None else snapshot.window.value()
         self.selection = resume(opened, self.window, deadline_percent, clock.monotonic_us())
         self.mismatches = snapshot.mismatches
+        self.deliveries = Deliveries()
         self.published_count = 0  # since the process started
         self.disk_errors = 0
         self.encoders = roster_of(snapshot)
@@ -88,7 +82,6 @@ class Channel:
             undecided=self._undecided,
             forgotten=self._forgotten,
         )
-        self._held: dict[Place, _Held] = {}
         self._mailbox = Mailbox(clock, lambda: self._feed(selection_model.Tick()))
         self._refresh()
 
@@ -159,9 +152,13 @@ class Channel:
         """Whether the encoder is of the edition on air."""
         return self.introductions.edition_of(encoder) is self.editions.on_air
 
-    def count_mismatch(self) -> None:
-        """A push differed from what the channel is."""
-        self.mismatches += 1
+    def note_refusal(self, encoder: str, refusal: PushRefused) -> None:
+        """Count what says something of the channel's encoders, or of the way from them."""
+        if refusal.mismatch:
+            self.mismatches += 1
+            self.deliveries.mismatched(encoder, refusal.text())
+        if refusal.damaged:
+            self.deliveries.damaged()
 
     # --- description and init -----------------------------------------------------------------
 
@@ -220,7 +217,7 @@ class Channel:
                 await asyncio.to_thread(push.staged.unlink, missing_ok=True)
 
     async def _take_segment(self, push: SegmentPush) -> Answer:
-        place, held = push.place, self._held.get(push.place)
+        place, held = push.place, self.deliveries.get(push.place)
         if held is not None and held.digest != push.digest:
             what = f"segment {place.segment} of {place.track} from {place.encoder}"
             raise refusals.other_bytes(what, held.digest, push.digest)
@@ -230,18 +227,22 @@ class Channel:
         await self._feed_parts(place, push.priority, push.parts)
         if selection.admission(self.selection, place.segment) is Admission.OPEN:
             await asyncio.to_thread(self._keep, push, held)
-        self._held[place] = _Held(digest=push.digest, priority=push.priority)
+        self.deliveries.keep(place, push.digest, push.priority)
         self.encoders.touch(place.encoder, self._clock.wall_us())
         self.encoders[place.encoder].pushed(place.segment, push.priority)
         effects = await self._feed(self._arrived(place, push.priority))
         self._settle_parts()
         self._refuse_dropped(place, effects)
-        return Answer.STORED if held is None else Answer.HELD
+        if held is not None:
+            return Answer.HELD
+        edition = self.introductions.edition_of(place.encoder)
+        self.deliveries.compare(place, self.encoders.of_edition(edition.number))
+        return Answer.STORED
 
     def _arrived(self, place: Place, priority: int) -> Arrived:
         return self.introductions.edition_of(place.encoder).arrived(place, priority)
 
-    def _keep(self, push: SegmentPush, held: _Held | None) -> None:
+    def _keep(self, push: SegmentPush, held: Held | None) -> None:
         if held is not None:
             self._store.promote(push.place, held.priority, push.priority)
         elif push.staged is not None:
@@ -268,7 +269,7 @@ class Channel:
                 continue
             data = await asyncio.to_thread(each.path.read_bytes)
             digest = hashlib.sha256(data).hexdigest()
-            self._held[each.place] = _Held(digest=digest, priority=each.priority)
+            self.deliveries.keep(each.place, digest, each.priority)
             await self._feed_parts(each.place, each.priority, self._recut(each.place, data))
             await self._feed(self._arrived(each.place, each.priority))
         self._pending = ()
@@ -313,7 +314,7 @@ class Channel:
             await self._feed(push.arrived())
         if not live.shelf.is_whole(place):
             return Answer.KEPT  # also of a resend: 200 would say that the track is whole
-        priority, held = live.shelf.priority(place), self._held.get(place)
+        priority, held = live.shelf.priority(place), self.deliveries.get(place)
         if held is None:
             return Answer.HELD if bodies is None else (place, priority, bodies)
         raised = SegmentPush(place=place, priority=priority, digest=held.digest, staged=None)
@@ -413,10 +414,7 @@ class Channel:
 
     async def _tidy(self, published: int) -> None:
         """Remove what is out of the window and its margin; shorten the journal."""
-        for place in [
-            p for p in self._held if p.segment <= published - selection_model.HISTORY_MAX
-        ]:
-            del self._held[place]
+        self.deliveries.trim(published - selection_model.HISTORY_MAX)
         margin_s = min(self.description.window_seconds, RETENTION_SECONDS_MAX)
         margin = window_segments(self.timeline, margin_s) + 1
         first = self.window.first if self.window else published
@@ -431,9 +429,7 @@ class Channel:
             self._log.exception("%s: the folder can't be tidied", self.key)
 
     async def _drop(self, segment: int, encoder: str) -> None:
-        dropped = [p for p in self._held if (p.segment, p.encoder) == (segment, encoder)]
-        for place in dropped:
-            del self._held[place]
+        self.deliveries.forget(segment, encoder)
         if self.parts is not None and self.selection.parts is not None:
             self.parts.drop(segment, encoder, self.selection.parts, self.window)
         await asyncio.to_thread(self._store.discard, segment, encoder)

@@ -33,8 +33,12 @@ def judge_init(data: bytes, track: TrackDescription) -> InitFacts:
         init = read_init(data)
     except BoxError as error:
         raise _malformed("init segment", error) from error
-    _equal(f"init of {track.name}: handler", HANDLERS[track.type], init.handler)
-    _equal(f"init of {track.name}: timescale", track.timescale, init.timescale)
+    _equal(
+        f"init of {track.name}: moov/trak/mdia/hdlr handler_type",
+        HANDLERS[track.type],
+        init.handler,
+    )
+    _equal(f"init of {track.name}: moov/trak/mdia/mdhd timescale", track.timescale, init.timescale)
     return init
 
 
@@ -44,7 +48,7 @@ def judge_segment(
     """Hold a media segment against the grid; its chunks. Raises PushRefused (400, 409)."""
     fragments = _read("segment", data, init)
     what = f"segment {segment} of {track.name}"
-    _judge(what, fragments, segment, grid(track, timeline, segment))
+    _judge(what, fragments, segment, grid(track, timeline, segment), init.track_id)
     if track.type == "video":
         _begins_with_sync(what, fragments)
     return fragments
@@ -69,7 +73,7 @@ def judge_part(
     if part < parts.per_segment - 1 and fragments[-1].end != len(data):
         # whatever follows belongs to the next part, where a whole segment is cut
         raise _malformed("part", BoxError("boxes after its last mdat"))
-    _judge_part(fragments, track, parts, segment, part)
+    _judge_part(fragments, track, parts, segment, part, track_id=init.track_id)
 
 
 def cut_segment(
@@ -95,7 +99,7 @@ def cut_segment(
             what = f"{part_of(track, segment, part)}: end of its last chunk"
             raise _mismatch(what, f"after {count} samples", f"after {have}")
         own = fragments[first:following]
-        _judge_part(own, track, parts, segment, part)
+        _judge_part(own, track, parts, segment, part, track_id=own[0].track_id)
         end = len(data) if part == parts.per_segment - 1 else own[-1].end
         bodies.append(data[begin:end])
         begin, first = end, following
@@ -140,21 +144,34 @@ def _read(what: str, data: bytes, init: InitFacts) -> tuple[Fragment, ...]:
 
 
 def _judge(
-    what: str, fragments: Sequence[Fragment], segment: int, expected: tuple[int, int, int]
+    what: str,
+    fragments: Sequence[Fragment],
+    segment: int,
+    expected: tuple[int, int, int],
+    track_id: int,
 ) -> None:
     """expected: first decode time, sample duration, number of samples, as `grid` has them."""
     start, step, count = expected
+    decode_ticks = start
+    for at, fragment in enumerate(fragments):
+        moof = _moof(fragments, at)
+        _equal(f"{what}: {moof}/mfhd sequence_number", segment & 0xFFFF_FFFF, fragment.sequence)
+        _equal(f"{what}: {moof}/traf/tfhd track_ID", track_id, fragment.track_id)
+        _equal(f"{what}: {moof}/traf/tfdt", decode_ticks, fragment.decode_ticks)
+        wrong = next((row for row in enumerate(fragment.durations) if row[1] != step), None)
+        if wrong is not None:
+            raise _mismatch(f"{what}: {moof}/traf/trun sample {wrong[0]} duration", step, wrong[1])
+        sizes = f"{what}: {moof.replace('moof', 'mdat')} bytes, as its samples have"
+        _equal(sizes, sum(fragment.sizes), fragment.media_bytes)
+        decode_ticks += step * len(fragment.durations)
     samples = sum(len(f.durations) for f in fragments)
-    _equal(f"{what}: tfdt", start, fragments[0].decode_ticks)
-    _equal(f"{what}: samples", count, samples)
-    expected_ticks = start
-    for fragment in fragments:
-        _equal(f"{what}: mfhd sequence number", segment & 0xFFFF_FFFF, fragment.sequence)
-        _equal(f"{what}: tfdt of a chunk", expected_ticks, fragment.decode_ticks)
-        _equal(f"{what}: sample durations", {step}, set(fragment.durations))
-        _equal(f"{what}: mdat bytes", sum(fragment.sizes), fragment.media_bytes)
-        expected_ticks += step * len(fragment.durations)
+    _equal(f"{what}: moof/traf/trun sample_count, of all", count, samples)
     _judge_pictures(what, fragments, start, step)
+
+
+def _moof(fragments: Sequence[Fragment], at: int) -> str:
+    """The path of a chunk's moof: with its number, from 0, where there are several."""
+    return "moof" if len(fragments) == 1 else f"moof[{at}]"
 
 
 def _judge_part(
@@ -163,16 +180,19 @@ def _judge_part(
     parts: PartGrid,
     segment: int,
     part: int,
+    *,
+    track_id: int,
 ) -> None:
     what = part_of(track, segment, part)
-    _judge(what, fragments, segment, part_grid(track, parts, segment, part))
+    _judge(what, fragments, segment, part_grid(track, parts, segment, part), track_id)
     if track.type == "video" and part % parts.per_gop == 0:
         _begins_with_sync(what, fragments)
 
 
 def _begins_with_sync(what: str, fragments: Sequence[Fragment]) -> None:
     if not fragments[0].sync_first:
-        raise _mismatch(f"{what}: first sample", "a sync sample", "a non-sync sample")
+        trun = f"{what}: {_moof(fragments, 0)}/traf/trun sample 0"
+        raise _mismatch(f"{trun} flags", "a sync sample", "a non-sync sample")
 
 
 def _begins_with_styp(what: str, data: bytes) -> None:
@@ -183,14 +203,17 @@ def _begins_with_styp(what: str, data: bytes) -> None:
 
 def _judge_pictures(what: str, fragments: Sequence[Fragment], start: int, step: int) -> None:
     """Reordered samples must still show every frame of the segment once, and no other."""
-    offsets = [offset for fragment in fragments for offset in fragment.offsets]
-    shown = sorted(i * step + offset for i, offset in enumerate(offsets))
-    if shown != list(range(0, step * len(offsets), step)):
-        raise _mismatch(
-            f"{what}: presentation times",
-            f"every {step} ticks from {start}",
-            f"{start + shown[0]} to {start + shown[-1]}, off the grid",
-        )
+    free = set(range(start, start + step * sum(len(f.offsets) for f in fragments), step))
+    decode_ticks, last = start, max(free)
+    for at, fragment in enumerate(fragments):
+        for sample, offset in enumerate(fragment.offsets):
+            shown = decode_ticks + offset
+            if shown not in free:
+                trun = f"{what}: {_moof(fragments, at)}/traf/trun sample {sample}"
+                grid_ticks = f"each once of {start} to {last}, every {step} ticks"
+                raise _mismatch(f"{trun} presentation time", grid_ticks, shown)
+            free.remove(shown)
+            decode_ticks += step
 
 
 def _equal(what: str, expected: object, got: object) -> None:

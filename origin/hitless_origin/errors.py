@@ -22,8 +22,8 @@ class StoreError(OriginError):
 class PushRefused(OriginError):
     """A push was refused.
 
-    status: HTTP status of the answer (proto/hitless_wire/ingest.py). mismatch: counts as one in the
-    channel's report. retry_after_s: when the same push may succeed, seconds.
+    status: HTTP status of the answer (proto/hitless_wire/ingest.py). mismatch, damaged: counts as
+    one in the channel's report. retry_after_s: when the same push may succeed, seconds.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class PushRefused(OriginError):
         got: object = None,
         hint: str = "",
         mismatch: bool = False,
+        damaged: bool = False,
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(error)
@@ -44,7 +45,14 @@ class PushRefused(OriginError):
         self.got = None if got is None else str(got)
         self.hint = hint
         self.mismatch = mismatch
+        self.damaged = damaged
         self.retry_after_s = retry_after_s
+
+    def text(self) -> str:
+        """What is wrong, in a line."""
+        if self.got is None:
+            return self.error
+        return f"{self.error}: {self.got}, {self.expected} expected"
 
     def body(self) -> dict[str, str | None]:
         """The JSON body of the answer."""

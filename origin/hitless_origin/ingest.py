@@ -118,21 +118,20 @@ class Ingest:
                 return await self._part(request, channel, place, path.part)
             return await self._segment(request, channel, place)
         except PushRefused as refusal:
-            if refusal.mismatch:
-                channel.count_mismatch()
+            channel.note_refusal(encoder, refusal)
             raise
 
     async def _description(self, request: web.Request, path: IngestPath, encoder: str) -> Answer:
-        body = await self._body(request, DESCRIPTION_BYTES_MAX)
-        description = read_description(body)
         try:
+            body = await self._body(request, DESCRIPTION_BYTES_MAX)
+            description = read_description(body)
             return await self._origin.describe(
                 path.key, encoder, description, body, allowed=_may_differ(request)
             )
         except PushRefused as refusal:
             channel = self._origin.channels.get(path.key)
-            if refusal.mismatch and channel is not None:
-                channel.count_mismatch()
+            if channel is not None:
+                channel.note_refusal(encoder, refusal)
             raise
 
     async def _init(
@@ -177,7 +176,7 @@ class Ingest:
         return await channel.take_part(push)
 
     async def _body(self, request: web.Request, limit: int) -> bytes:
-        """The whole body, with its digest checked. Raises PushRefused (400, 408, 413)."""
+        """The whole body, with its digest checked. Raises PushRefused (400, 408, 413, 422)."""
         if (request.content_length or 0) > limit:
             raise too_large(limit, request.content_length)
         async with self._uploads:
@@ -197,11 +196,12 @@ class Ingest:
         got = hashlib.sha256(body).hexdigest()
         if expected is not None and expected != got:
             raise PushRefused(
-                400,
+                422,
                 "the body is not what its digest says",
                 expected=expected,
                 got=got,
                 hint="push it again",
+                damaged=True,
             )
         return body
 

@@ -36,6 +36,24 @@ _PER_CHANNEL: tuple[tuple[str, str, str, Callable[[Channel], int]], ...] = (
         lambda c: c.mismatches,
     ),
     (
+        "identical_total",
+        "counter",
+        "Tracks of segments that two encoders delivered with the same bytes.",
+        lambda c: c.deliveries.comparison.identical,
+    ),
+    (
+        "interchangeable_total",
+        "counter",
+        "Tracks of segments that two encoders delivered with other bytes, the same structure.",
+        lambda c: c.deliveries.comparison.interchangeable,
+    ),
+    (
+        "damaged_total",
+        "counter",
+        "Pushes whose body was not what their digest says.",
+        lambda c: c.deliveries.comparison.damaged,
+    ),
+    (
         "switches_total",
         "counter",
         "Changes of the selected encoder.",

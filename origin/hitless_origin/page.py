@@ -7,7 +7,7 @@ from html import escape
 
 from hitless_origin import dash, hls
 from hitless_origin.channel import Channel
-from hitless_wire.ingest import live_path, report_path
+from hitless_wire.ingest import COMPARISON_QUERY, live_path, report_path
 
 # The page needs its own style and nothing else.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -19,6 +19,8 @@ _COLUMNS = (
     "last segment",
     "fallbacks",
     "gaps",
+    "identical",
+    "interchangeable",
     "mismatches",
     "switches",
     "discontinuities",
@@ -57,6 +59,8 @@ def _row(channel: Channel) -> str:
         "–" if state.last is None else str(state.last),
         str(state.fallbacks),
         str(state.gaps),
+        str(channel.deliveries.comparison.identical),
+        str(channel.deliveries.comparison.interchangeable),
         str(channel.mismatches),
         str(state.switch_count),
         str(channel.editions.aired.discontinuities),
@@ -77,6 +81,6 @@ def _links(channel: Channel) -> str:
     links = (
         ("HLS", f"{live}/{hls.MASTER_NAME}"),
         ("DASH", f"{live}/{dash.NAME}"),
-        ("report", report_path(key.namespace, key.channel)),
+        ("report", f"{report_path(key.namespace, key.channel)}?{COMPARISON_QUERY}=1"),
     )
     return " ".join(f'<a href="{escape(url)}">{name}</a>' for name, url in links)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
 from hitless_handover.selection_model import PENDING_MAX, Admission
+from hitless_origin.boxes import BoxError, walk
 from hitless_origin.errors import PushRefused
 from hitless_origin.names import ChannelKey
+from hitless_wire.init_difference import Difference, init_difference
 
 _HINT_INTRODUCE = "push description.json, then init.mp4 of every track, then this again"
 
@@ -80,14 +83,25 @@ def parts_of_another_edition(encoder: str) -> PushRefused:
 
 def init_differs(key: ChannelKey, track: str, kept: bytes, other: bytes) -> PushRefused:
     """409: the init segment is not the channel's."""
+    found = _first_difference(kept, other)
     return PushRefused(
         409,
-        f"init segment of {track} differs from what channel {key} holds",
-        expected=hashlib.sha256(kept).hexdigest(),
-        got=hashlib.sha256(other).hexdigest(),
+        f"init segment of {track}: {found.path} differs from what channel {key} holds",
+        expected=found.own,
+        got=found.other,
         hint="an interchangeable encoder writes the same init segment",
         mismatch=True,
     )
+
+
+def _first_difference(kept: bytes, other: bytes) -> Difference:
+    """Box and field; digests where boxes that the origin does not need can't be read."""
+    with suppress(BoxError):
+        found = init_difference(kept, other, walk)
+        if found is not None:
+            return found
+    own, got = (hashlib.sha256(data).hexdigest() for data in (kept, other))
+    return Difference(path="digest", own=own, other=got)
 
 
 def other_bytes(what: str, kept_digest: str, digest: str) -> PushRefused:

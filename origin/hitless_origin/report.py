@@ -7,7 +7,7 @@ from hitless_origin.channel import Channel
 from hitless_wire.ingest import ChannelReport, EncoderInput, SwitchReport
 
 
-def channel_report(channel: Channel) -> ChannelReport:
+def channel_report(channel: Channel, *, with_comparison: bool = False) -> ChannelReport:
     """What the origin did with the channel, and what it last got."""
     state, window = channel.selection, channel.window
     runs = [] if window is None else list(window.runs())
@@ -25,6 +25,7 @@ def channel_report(channel: Channel) -> ChannelReport:
         discontinuities=channel.editions.aired.discontinuities,
         inputs=_inputs(channel),
         switches=tuple(_switch(channel, switch) for switch in state.switches),
+        comparison=channel.deliveries.comparison if with_comparison else None,
     )
 
 

@@ -13,6 +13,7 @@ from hitless_origin.origin import Origin
 from hitless_origin.report import channel_report
 from hitless_origin.viewer import Viewer, absent, allow_origins, preflight
 from hitless_origin.waits import Waits
+from hitless_wire.ingest import COMPARISON_QUERY
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -56,10 +57,12 @@ class Pages:
         headers = {**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE}
         return web.Response(body=text.encode(), headers=headers)
 
-    async def reports(self, _: web.Request) -> web.Response:
+    async def reports(self, request: web.Request) -> web.Response:
         """The report of every channel."""
         channels = sorted(self._origin.channels.values(), key=lambda channel: channel.key)
-        body = [channel_report(c).model_dump(mode="json", by_alias=True) for c in channels]
+        compared = _asks_for_comparison(request)
+        reports = [channel_report(channel, with_comparison=compared) for channel in channels]
+        body = [report.model_dump(mode="json", by_alias=True) for report in reports]
         return web.json_response(body, headers=_NO_STORE)
 
     async def report(self, request: web.Request) -> web.Response:
@@ -70,8 +73,13 @@ class Pages:
         if channel is None:
             body = json.dumps({"error": f"no channel {key}"})
             raise web.HTTPNotFound(text=body, content_type="application/json", headers=_NO_STORE)
-        text = channel_report(channel).model_dump_json(by_alias=True)
+        report = channel_report(channel, with_comparison=_asks_for_comparison(request))
+        text = report.model_dump_json(by_alias=True)
         return web.Response(text=text, content_type="application/json", headers=_NO_STORE)
+
+
+def _asks_for_comparison(request: web.Request) -> bool:
+    return request.query.get(COMPARISON_QUERY) == "1"
 
 
 def make_runner(origin: Origin, close_s_max: int) -> web.AppRunner:

@@ -10,7 +10,8 @@ with which priority.
     PUT  {base}/ingest/{namespace}/{channel}/{track}/{k}.m4s    CMAF segment k, complete
     PUT  {base}/ingest/{namespace}/{channel}/{track}/{k}.{p}.m4s   its part p, in low latency
     GET  {base}/api/v1/channels                                 list of ChannelReport
-    GET  {base}/api/v1/channels/{namespace}/{channel}           ChannelReport
+    GET  {base}/api/v1/channels/{namespace}/{channel}           ChannelReport; with a Comparison
+                                                                where ?comparison=1 asks for it
     GET  {base}/live/{namespace}/{channel}/master.m3u8          HLS multivariant playlist
     GET  {base}/live/{namespace}/{channel}/{track}/media.m3u8   HLS media playlist
     GET  {base}/live/{namespace}/{channel}/manifest.mpd         DASH
@@ -20,7 +21,7 @@ with which priority.
 Answers to a push: 201 stored, 200 already held (a resend: same encoder, same bytes), 400 malformed,
 403 path or identity not allowed, 404 unknown track, 409 differs from what the channel holds (body
 says which field), 412 description or init missing (push them again), 413 too large, 410 older than
-the window.
+the window, 422 not what its digest says (push it again).
 
 Parts (CMAF chunks, `partFrames` of them a part) come ahead of the segment, in order; the bytes of
 all parts, one after the other, are the bytes of the segment. A part is answered 202 when others are
@@ -43,7 +44,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES, Timeline
@@ -55,6 +56,7 @@ HEADER_PRIORITY = "Hitless-Priority"
 HEADER_DIGEST = "Hitless-Digest"
 HEADER_DISCONTINUITY = "Hitless-Discontinuity"  # with a description; any other value: not allowed
 DISCONTINUITY_ALLOWED = "allowed"
+COMPARISON_QUERY = "comparison"  # =1, of a ChannelReport
 SEGMENT_SUFFIX = ".m4s"
 INIT_NAME = "init.mp4"
 
@@ -126,7 +128,13 @@ class ChannelDescription(Model):
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class SwitchReport(Model):
+class _Report(Model):
+    """Readers pass over what newer origins say in addition."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class SwitchReport(_Report):
     """One change of the encoder that the origin selects.
 
     segment: first segment taken from `to_encoder`. gap_frames: frames of the timeline that were not
@@ -146,7 +154,7 @@ class SwitchReport(Model):
     discontinuity: Annotated[bool, _UNLESS_DEFAULT] = False
 
 
-class EncoderInput(Model):
+class EncoderInput(_Report):
     """What the origin last got from one encoder."""
 
     encoder: str
@@ -155,10 +163,26 @@ class EncoderInput(Model):
     last_push_us: int
 
 
-class ChannelReport(Model):
+class Comparison(_Report):
+    """How the encoders of a channel are to each other, since the origin's process started.
+
+    Of the tracks of segments that a second encoder of an edition delivered whole: identical (the
+    same bytes as of another one) or interchangeable (other bytes, the same structure).
+    newest_mismatch: encoder, box and field of the newest push that was neither, and was refused.
+    damaged: bodies that were not what their digest says.
+    """
+
+    identical: int = 0
+    interchangeable: int = 0
+    damaged: int = 0
+    newest_mismatch: str = ""
+
+
+class ChannelReport(_Report):
     """What the origin did with a channel: facts for operator, CLI and people.
 
     fingerprint: of the edition on air. discontinuities: declared ones, since the channel began.
+    comparison: only where it was asked for, as older readers refuse fields that they don't know.
     """
 
     namespace: str
@@ -174,6 +198,7 @@ class ChannelReport(Model):
     discontinuities: Annotated[int, _UNLESS_DEFAULT] = 0
     inputs: tuple[EncoderInput, ...]
     switches: tuple[SwitchReport, ...]  # the newest last, at most 50
+    comparison: Annotated[Comparison | None, _UNLESS_DEFAULT] = None
 
 
 def part_name(segment: int, part: int) -> str:

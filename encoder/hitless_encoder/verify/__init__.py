@@ -10,7 +10,6 @@ from hitless_encoder.verify.decoding import luma, pictures, samples
 from hitless_encoder.verify.judge import Encoded, judge, judge_other_tracks
 from hitless_encoder.verify.pace import Arrival, judge_pace
 from hitless_encoder.verify.structure import (
-    Difference,
     Structure,
     check_structure,
     first_difference,
@@ -21,7 +20,6 @@ from hitless_encoder.verify.verdict import Figures, Reason, Verdict
 
 __all__ = [
     "Arrival",
-    "Difference",
     "Encoded",
     "Figures",
     "Reason",

@@ -21,11 +21,13 @@ from hitless_origin.origin import Origin
 from hitless_origin.server import make_runner
 from hitless_origin.settings import Settings
 from hitless_wire.ingest import (
+    COMPARISON_QUERY,
     HEADER_DIGEST,
     HEADER_ENCODER,
     HEADER_PRIORITY,
     ChannelDescription,
     ChannelReport,
+    Comparison,
     ingest_path,
     live_path,
     report_path,
@@ -158,6 +160,13 @@ class Studio:
         answer = await self.call("GET", report_path(NAMESPACE, CHANNEL))
         assert answer.status == 200, answer.text
         return ChannelReport.model_validate_json(answer.body)
+
+    async def comparison(self) -> Comparison:
+        """How its encoders are to each other."""
+        answer = await self.call("GET", f"{report_path(NAMESPACE, CHANNEL)}?{COMPARISON_QUERY}=1")
+        found = ChannelReport.model_validate_json(answer.body).comparison
+        assert found is not None, answer.text
+        return found
 
     def encoder(self, name: str) -> Encoder:
         return Encoder(self, name)

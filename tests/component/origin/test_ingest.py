@@ -106,7 +106,7 @@ async def test_a_wrong_digest_is_refused(studio: Studio, digest: str) -> None:
     [a] = await studio.ready("a")
     body = a.media("v0", FIRST)
     answer = await a.put(f"v0/{FIRST}.m4s", body, headers={HEADER_DIGEST: digest})
-    assert answer.status == 400
+    assert answer.status == (422 if digest == "0" * 64 else 400)
     assert (await a.track("v0", FIRST)).status == 201  # nothing was kept
 
 
@@ -162,12 +162,12 @@ async def test_a_slow_body_is_given_up(studio: Studio, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"sequence": FIRST + 1}, "mfhd sequence number"),
-        ({"decode_ticks": 0}, "tfdt"),
-        ({"count": 49}, "samples"),
-        ({"count": 51}, "samples"),
-        ({"step_ticks": 999}, "sample durations"),
-        ({"sync_first": False}, "first sample"),
+        ({"sequence": FIRST + 1}, "moof/mfhd sequence_number"),
+        ({"decode_ticks": 0}, "moof/traf/tfdt"),
+        ({"count": 49}, "moof/traf/trun sample_count"),
+        ({"count": 51}, "moof/traf/trun sample_count"),
+        ({"step_ticks": 999}, "moof/traf/trun sample 0 duration"),
+        ({"sync_first": False}, "moof/traf/trun sample 0 flags"),
     ],
 )
 async def test_a_segment_off_the_grid_is_never_published(
@@ -240,7 +240,10 @@ async def test_another_init_segment_is_refused(studio: Studio) -> None:
     b.salt = b"other"
     answer = await b.init("v0")
     assert answer.status == 409
-    assert _error(answer) == "init segment of v0 differs from what channel demo/news holds"
+    assert (
+        _error(answer)
+        == "init segment of v0: file: boxes differs from what channel demo/news holds"
+    )
     assert (await b.track("v0", FIRST, 9)).status == 412
     [_, _, audio] = studio.description.tracks
     answer = await b.put("v0/init.mp4", init_segment(audio))

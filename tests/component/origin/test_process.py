@@ -16,7 +16,7 @@ from tests.component.origin.studio import Studio
 
 
 @asynccontextmanager
-async def _process(data: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def origin_process(data: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """An origin of its own, and its address."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "hitless_origin", "--port", "0", "--data", str(data)),
@@ -35,7 +35,7 @@ async def _process(data: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process
 
 
 async def test_it_serves_and_closes_in_order(tmp_path: Path) -> None:
-    async with _process(tmp_path) as (process, url):
+    async with origin_process(tmp_path) as (process, url):
         async with (
             aiohttp.ClientSession() as http,
             http.get(f"{url}/healthz") as answer,
@@ -52,7 +52,7 @@ async def test_it_serves_and_closes_in_order(tmp_path: Path) -> None:
 async def test_it_lets_nobody_wait_when_it_closes(tmp_path: Path) -> None:
     studio = Studio(tmp_path)
     studio.description = describe(SHORT_GOPS, part_frames=5)
-    async with _process(tmp_path) as (process, studio.url), studio.client():
+    async with origin_process(tmp_path) as (process, studio.url), studio.client():
         [a] = await studio.ready("a")
         await a.push(FIRST, 1)
         asked = [
