@@ -3,8 +3,9 @@
 One segment after the other, its tracks at the same time; a silent standby's are withheld. With
 parts, a segment is pushed part by part while it is made, and whole where that fails. The
 description and the init segments go first, and again whenever the origin answers 412; then the last
-segments that it had are pushed again too, for it may have lost them all. Connection errors and 5xx
-are tried again for as long as an origin may take to be replaced; a full queue drops its oldest
+segments that it had are pushed again too, for it may have lost them all. After a push that broke
+off its track's init segment goes before what is pushed again. Connection errors and 5xx are tried
+again for as long as an origin may take to be replaced; a full queue drops its oldest
 segment, and a standby (priority 0) gives way before that. Runs in the event loop; knows no media.
 """
 
@@ -44,6 +45,7 @@ STANDBY_WAITING_MAX = 3
 KEPT_SEGMENTS = 5  # what players of the live edge may lack; with the queue, what a session keeps
 ATTEMPT_SEGMENTS = 3  # how many segment durations long one request may take
 DESCRIBE_AGAIN_MAX = 3  # per segment, after 412
+DAMAGED_AGAIN_MAX = 3  # per segment, after 422
 BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)
 PART_TRIES_MAX = 3  # then the segment is pushed whole
 CONNECT_SECONDS = 3
@@ -115,6 +117,7 @@ class _Status(StrEnum):
     STORED = "Stored"
     KEPT = "Kept"  # a part, of a track that is not whole yet
     DESCRIBE = "Describe"
+    DAMAGED = "Damaged"  # on its way
     REFUSED = "Refused"
     RETRY = "Retry"
 
@@ -127,6 +130,8 @@ def judge_status(status: int) -> _Status:
         return _Status.KEPT
     if status == 412:
         return _Status.DESCRIBE
+    if status == 422:
+        return _Status.DAMAGED
     return _Status.RETRY if status >= 500 or status in (408, 429) else _Status.REFUSED
 
 
@@ -139,6 +144,22 @@ def judge_description(status: int) -> _Status:
 
 
 _KEPT = (_Status.STORED, _Status.KEPT)
+
+
+class BrokenOff(aiohttp.ClientError):
+    """The connection was lost in the middle of a request."""
+
+
+async def _once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """One request is one request: aiohttp would send a PUT that broke off again, on its own."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise BrokenOff(f"{type(error).__name__} {error}") from error
 
 
 class Sink:
@@ -172,6 +193,7 @@ class Sink:
         self._open: Offer | None = None  # the segment that is being made, in parts
         self._filled = asyncio.Event()
         self._described = False
+        self._broken_off: set[str] = set()  # tracks whose init segment the receiver may have lost
         self._report = SinkReport()
         self._answers: Counter[_Status] = Counter(dict.fromkeys(_Status, 0))
         self._taken_bytes = 0
@@ -195,7 +217,7 @@ class Sink:
         headers = {HEADER_ENCODER: self._channel.encoder_id}
         if self._channel.allow_discontinuity:
             headers[HEADER_DISCONTINUITY] = DISCONTINUITY_ALLOWED
-        self._http = aiohttp.ClientSession(timeout=timeout, headers=headers)
+        self._http = aiohttp.ClientSession(timeout=timeout, headers=headers, middlewares=(_once,))
         self._task = asyncio.create_task(self._run(self._http), name="sink")
         self._task.add_done_callback(self._ended)
 
@@ -352,7 +374,7 @@ class Sink:
         deadline_us = self._clock.now_us() + self._patience_us(made.priority)
         name = f"{made.segment}{SEGMENT_SUFFIX}"
         waiting = {t: data for t, data in made.tracks.items() if t not in stored}
-        tries = described = 0
+        tries = described = damaged = 0
         while waiting:
             results = await self._attempt(http, name, waiting, made.priority)
             worst = set(results.values())
@@ -363,7 +385,9 @@ class Sink:
             waiting = {t: d for t, d in waiting.items() if results[t] is not _Status.STORED}
             if not waiting:
                 break
-            if worst <= {_Status.STORED, _Status.REFUSED}:
+            damaged += _Status.DAMAGED in worst
+            final = {_Status.STORED, _Status.REFUSED}
+            if worst <= (final if damaged <= DAMAGED_AGAIN_MAX else final | {_Status.DAMAGED}):
                 self._count(failures=1)
                 return PushOutcome.REFUSED
             if self._yields(made.priority):
@@ -391,9 +415,20 @@ class Sink:
             self._described = True
             await self._restore(http)
         results = await asyncio.gather(
-            *(self._put(http, (track, name), data, priority) for track, data in tracks.items())
+            *(self._put_media(http, track, name, data, priority) for track, data in tracks.items())
         )
         return dict(zip(tracks, results, strict=True))
+
+    async def _put_media(
+        self, http: aiohttp.ClientSession, track: str, name: str, data: bytes, priority: int
+    ) -> _Status:
+        """Push to a track; after a push that broke off, its init segment first."""
+        if track in self._broken_off:
+            init = self._channel.inits[track]
+            again = await self._put(http, (track, INIT_NAME), init, priority)
+            if again is not _Status.STORED:
+                return again
+        return await self._put(http, (track, name), data, priority)
 
     async def _restore(self, http: aiohttp.ClientSession) -> None:
         """After 412: give the origin what it had, the oldest first, so that players find it again.
@@ -433,6 +468,8 @@ class Sink:
         self._answers[status] += 1
         if status in _KEPT:
             self._taken_bytes += len(body)
+        if status is _Status.STORED and path[-1] == INIT_NAME:
+            self._broken_off.discard(path[0])
         return status
 
     async def _answer_to(
@@ -453,11 +490,13 @@ class Sink:
         try:
             async with http.put(url, data=body, headers=headers) as answer:
                 status = judge(answer.status)
-                if status in (_Status.REFUSED, _Status.RETRY):
+                if status in (_Status.REFUSED, _Status.RETRY, _Status.DAMAGED):
                     text = (await answer.text(errors="replace"))[:_ERROR_TEXT_MAX].strip()
                     self._complain(f"PUT {where}: {answer.status} {text}")
                 return status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if path[0] in self._channel.inits:
+                self._broken_off.add(path[0])
             self._complain(f"PUT {where}: {type(error).__name__} {error}")
             return _Status.RETRY
 
