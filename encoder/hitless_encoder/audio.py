@@ -16,7 +16,7 @@ import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
 from hitless_encoder.errors import CodecError
-from hitless_encoder.mux import AudioHeader, Sample, audio_init
+from hitless_encoder.mux import AudioHeader, BitRates, Sample, audio_init
 from hitless_encoder.pcm import Pcm
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES, Timeline
 from hitless_wire.resources import AAC, OPUS, AudioTrack
@@ -116,8 +116,11 @@ class SoundTrack:
     codecs: str
 
 
-def describe(track: AudioTrack, timeline: Timeline) -> SoundTrack:
-    """Open the encoder once and make the init segment from its header."""
+def describe(track: AudioTrack, timeline: Timeline, *, with_rates: bool = False) -> SoundTrack:
+    """Open the encoder once and make the init segment from its header.
+
+    with_rates: it says them (`btrt`).
+    """
     kind = kind_of(track.codec)
     extradata = _open(track, timeline.audio_rate).extradata or b""
     header = AudioHeader(
@@ -127,8 +130,16 @@ def describe(track: AudioTrack, timeline: Timeline) -> SoundTrack:
         config=opus_configuration(extradata, kind) if track.codec == OPUS else extradata,
         language=track.language,
         opus=track.codec == OPUS,
+        rates=_bit_rates(track) if with_rates else None,
     )
     return SoundTrack(init=audio_init(header), codecs=kind.codecs)
+
+
+def _bit_rates(track: AudioTrack) -> BitRates:
+    """The buffer is what a channel may need: 6144 bits (AAC, 14496-3), or a frame (RFC 6716)."""
+    buffer_bytes = (1275 if track.codec == OPUS else 6144 // 8) * track.channels
+    bps = track.kbps * 1000
+    return BitRates(buffer_bytes=buffer_bytes, max_bps=bps, average_bps=bps)
 
 
 def opus_configuration(head: bytes, kind: Kind) -> bytes:

@@ -24,16 +24,30 @@ class Chunk:
 
 
 class Cutter:
-    """One track of one segment. ends: for each part, the number of samples before its end."""
+    """One track of one segment. ends: for each part, the number of samples before its end.
 
-    def __init__(self, *, segment: int, start_ticks: int, step_ticks: int, ends: Sequence[int]):
+    timescale: given, chunks say their time in UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        segment: int,
+        start_ticks: int,
+        step_ticks: int,
+        ends: Sequence[int],
+        timescale: int | None,
+    ) -> None:
         self._segment = segment
+        self._timescale = timescale
         self._start_ticks, self._step_ticks = start_ticks, step_ticks
         self._ends = ends
         self._cut = 0
 
     @classmethod
-    def of_pictures(cls, line: Timeline, grid: PartGrid | None, segment: int) -> Cutter:
+    def of_pictures(
+        cls, line: Timeline, grid: PartGrid | None, segment: int, *, timed: bool = False
+    ) -> Cutter:
         """For a video track; ticks in the timeline's timescale."""
         frames = line.segment_frames if grid is None else grid.part_frames
         return cls(
@@ -41,6 +55,7 @@ class Cutter:
             start_ticks=line.pts_ticks(line.first_frame(segment)),
             step_ticks=line.frame_ticks,
             ends=range(frames, line.segment_frames + 1, frames),
+            timescale=line.timescale if timed else None,
         )
 
     @classmethod
@@ -50,6 +65,8 @@ class Cutter:
         grid: PartGrid | None,
         segment: int,
         samples: int = AAC_FRAME_SAMPLES,
+        *,
+        timed: bool = False,
     ) -> Cutter:
         """For a track of codec frames of so many samples; ticks are samples."""
         first = line.first_audio_frame(segment, samples)
@@ -63,6 +80,7 @@ class Cutter:
             start_ticks=first * samples,
             step_ticks=samples,
             ends=ends,
+            timescale=line.audio_rate if timed else None,
         )
 
     def ready(self, samples: Sequence[Sample]) -> Iterator[Chunk]:
@@ -76,5 +94,6 @@ class Cutter:
                 decode_ticks=self._start_ticks + begin * self._step_ticks,
                 duration_ticks=self._step_ticks,
                 first=part == 0,
+                timescale=self._timescale,
             )
             yield Chunk(part=part, last=self._cut == len(self._ends), data=data)

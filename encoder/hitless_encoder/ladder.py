@@ -95,7 +95,13 @@ class Rung(_Worker):
     """One rendition: scales, hands on to its children, encodes."""
 
     def __init__(
-        self, settings: VideoSettings, parts: PartGrid | None, *, deliver: Deliver, fail: Fail
+        self,
+        settings: VideoSettings,
+        parts: PartGrid | None,
+        *,
+        timed: bool,
+        deliver: Deliver,
+        fail: Fail,
     ) -> None:
         super().__init__(settings.profile.name, fail)
         self.mailbox: Mailbox[_Picture | _Restart] = Mailbox(QUEUE_FRAMES)
@@ -104,6 +110,7 @@ class Rung(_Worker):
         self._settings = settings
         self._line = settings.timeline
         self._parts = parts
+        self._timed = timed
         self._deliver = deliver
         self._scaler = VideoReformatter()
         self._encoder: SegmentEncoder | None = None
@@ -125,7 +132,7 @@ class Rung(_Worker):
         started_ns = time.perf_counter_ns()
         if item.frame == self._line.first_frame(segment):
             self._encoder, self._busy_ns = SegmentEncoder(self._settings), 0
-            self._cutter = Cutter.of_pictures(self._line, self._parts, segment)
+            self._cutter = Cutter.of_pictures(self._line, self._parts, segment, timed=self._timed)
         picture = self._fitted(item.picture)
         if self._encoder is not None:
             self._encoder.stamp(picture)
@@ -166,6 +173,7 @@ class SoundWorker(_Worker):
         timeline: Timeline,
         parts: PartGrid | None,
         *,
+        timed: bool,
         deliver: Deliver,
         fail: Fail,
     ) -> None:
@@ -174,6 +182,7 @@ class SoundWorker(_Worker):
         self._settings = track
         self._line = timeline
         self._parts = parts
+        self._timed = timed
         self._deliver = deliver
         start, stop = audio.preroll_samples(timeline, 0, track.codec)
         self._ring = PcmRing(2 * (stop - start))
@@ -192,7 +201,7 @@ class SoundWorker(_Worker):
     def _begin(self, segment: int) -> None:
         self._sound = audio.SegmentSound(self._settings, self._line, segment)
         samples = audio.kind_of(self._settings.codec).frame_samples
-        self._cutter = Cutter.of_sound(self._line, self._parts, segment, samples)
+        self._cutter = Cutter.of_sound(self._line, self._parts, segment, samples, timed=self._timed)
         self._busy_ns = 0
 
     def _encode_frame(self) -> bool:
@@ -229,7 +238,10 @@ def parents(profiles: Sequence[Profile]) -> dict[str, str | None]:
 
 
 class Ladder:
-    """All tracks of a channel. feed() is called by one thread; deliver and fail by the workers'."""
+    """All tracks of a channel. feed() is called by one thread; deliver and fail by the workers'.
+
+    timed: whether chunks say their time in UTC (`prft`).
+    """
 
     def __init__(
         self,
@@ -238,11 +250,14 @@ class Ladder:
         sound: Sequence[AudioTrack],
         timeline: Timeline,
         parts: PartGrid | None = None,
+        timed: bool = False,
         deliver: Deliver,
         fail: Fail,
     ) -> None:
         self._line = timeline
-        rungs = {v.profile.name: Rung(v, parts, deliver=deliver, fail=fail) for v in video}
+        rungs = {
+            v.profile.name: Rung(v, parts, timed=timed, deliver=deliver, fail=fail) for v in video
+        }
         above = parents([v.profile for v in video])
         for name, parent in above.items():
             if parent is not None:
@@ -251,7 +266,9 @@ class Ladder:
         self._roots = [rungs[name] for name, parent in above.items() if parent is None]
         for rung in self._roots:
             rung.owns_input = True  # at most one root has the source's very size
-        self._sounds = [SoundWorker(t, timeline, parts, deliver=deliver, fail=fail) for t in sound]
+        self._sounds = [
+            SoundWorker(t, timeline, parts, timed=timed, deliver=deliver, fail=fail) for t in sound
+        ]
         self._expected: int | None = None
         self._first_picture = 0
 

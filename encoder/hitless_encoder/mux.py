@@ -26,6 +26,8 @@ _TRUN_DATA_OFFSET = 0x000001
 _TRUN_SAMPLE_SIZE = 0x000200
 _TRUN_SAMPLE_FLAGS = 0x000400
 _SEQUENCE_MASK = 0xFFFFFFFF
+_NTP_EPOCH_SECONDS = 2_208_988_800  # from 1900 to 1970
+_PRFT_CAPTURED = 24  # the time is that of the scene, but for a constant (14496-12, 8.16.5)
 _MDAT_HEADER_BYTES = 8
 _OBJECT_MPEG4_AUDIO, _STREAM_AUDIO = 0x40, 5
 
@@ -53,6 +55,15 @@ class SampleEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BitRates:
+    """What `btrt` says (14496-12, 8.5.2): decoder's buffer in bytes; bit/s at most, on average."""
+
+    buffer_bytes: int
+    max_bps: int
+    average_bps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoHeader:
     """What the init segment of a video track says. timescale: ticks/s."""
 
@@ -61,6 +72,7 @@ class VideoHeader:
     timescale: int
     frame_ticks: int
     entry: SampleEntry
+    rates: BitRates | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +88,7 @@ class AudioHeader:
     config: bytes
     language: str
     opus: bool = False
+    rates: BitRates | None = None
 
 
 def _brands(kind: bytes, major: bytes, *compatible: bytes) -> bytes:
@@ -136,8 +149,18 @@ def _movie(track: bytes, default_duration: int, default_flags: int) -> bytes:
     return box(b"moov", mvhd, track, box(b"mvex", trex))
 
 
+def _rates_box(rates: BitRates | None) -> bytes:
+    if rates is None:
+        return b""
+    fields = (rates.buffer_bytes, rates.max_bps, rates.average_bps)
+    return box(b"btrt", struct.pack(">III", *fields))
+
+
 def video_init(header: VideoHeader) -> bytes:
-    """The CMAF header of a video track. Holds no bit rate: that may change without a new init."""
+    """The CMAF header of a video track.
+
+    Without `rates` it holds no bit rate: that may then change without a new init segment.
+    """
     coded = header.entry
     entry = box(
         coded.kind,
@@ -147,6 +170,7 @@ def video_init(header: VideoHeader) -> bytes:
         *(box(kind, content) for kind, content in coded.configuration),
         coded.boxes,
         box(b"pasp", struct.pack(">II", 1, 1)),
+        _rates_box(header.rates),
     )
     media = _media_box(
         _header_box(timescale=header.timescale, language="und"),
@@ -187,6 +211,7 @@ def audio_init(header: AudioHeader) -> bytes:
         box(b"dOps", header.config)
         if header.opus
         else elementary_stream(_OBJECT_MPEG4_AUDIO, _STREAM_AUDIO, header.config),
+        _rates_box(header.rates),
     )
     media = _media_box(
         _header_box(timescale=header.rate, language=header.language),
@@ -227,6 +252,16 @@ def _run(samples: Sequence[Sample], *, with_flags: bool, data_offset: int) -> by
     return full_box(b"trun", 0, flags, struct.pack(">Ii", len(samples), data_offset), *sizes)
 
 
+def _reference_time(decode_ticks: int, timescale: int) -> bytes:
+    """`prft`: the chunk's first sample is of the UTC time that the timeline gives it.
+
+    Not the time of encoding: so the bytes depend on the sample's place alone.
+    """
+    seconds, rest = divmod(decode_ticks, timescale)
+    ntp = ((seconds + _NTP_EPOCH_SECONDS) << 32 | (rest << 32) // timescale) & 0xFFFF_FFFF_FFFF_FFFF
+    return full_box(b"prft", 1, _PRFT_CAPTURED, struct.pack(">IQQ", TRACK_ID, ntp, decode_ticks))
+
+
 def media_chunk(
     samples: Sequence[Sample],
     *,
@@ -234,12 +269,13 @@ def media_chunk(
     decode_ticks: int,
     duration_ticks: int,
     first: bool = True,
+    timescale: int | None = None,
 ) -> bytes:
     """A CMAF chunk of samples in decode order, which is presentation order.
 
     The chunks of a segment, one after the other, are the segment; only its `first` says so by a
     `styp`. decode_ticks: absolute time of the first sample, duration_ticks: of each sample, both in
-    the track's timescale.
+    the track's timescale. timescale: given, the chunk gets a `prft`.
     """
     uniform = all(sample.sync for sample in samples)
 
@@ -254,4 +290,5 @@ def media_chunk(
 
     moof = fragment(len(fragment(0)) + _MDAT_HEADER_BYTES)
     styp = _brands(b"styp", b"msdh", b"msdh", b"msix", b"cmfs", b"cmff") if first else b""
-    return styp + moof + box(b"mdat", *(sample.data for sample in samples))
+    prft = b"" if timescale is None else _reference_time(decode_ticks, timescale)
+    return styp + prft + moof + box(b"mdat", *(sample.data for sample in samples))

@@ -36,8 +36,11 @@ def plan_media(config: EncoderConfig, preset: str) -> Media:
         video.VideoSettings(profile=profile, timeline=timeline, preset=preset)
         for profile in config.profiles
     )
-    pictures = {one.profile.name: video.describe(one) for one in settings}
-    sounds = {track.name: audio.describe(track, timeline) for track in config.audio}
+    rates = config.bit_rate_box
+    pictures = {one.profile.name: video.describe(one, with_rates=rates) for one in settings}
+    sounds = {
+        track.name: audio.describe(track, timeline, with_rates=rates) for track in config.audio
+    }
     tracks = (
         *(_video_track(one, pictures[one.profile.name].codecs) for one in settings),
         *(_audio_track(one, sounds[one.name].codecs, timeline) for one in config.audio),

@@ -129,6 +129,7 @@ class Session:
             sound=config.audio,
             timeline=self._line,
             parts=self.media.parts,
+            timed=config.producer_reference_time,
             deliver=self._deliver,
             fail=self._fail,
         )

@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 from hitless_encoder.codecs import codec_of
 from hitless_encoder.codecs.base import VideoSettings
 from hitless_encoder.errors import CodecError
-from hitless_encoder.mux import Sample, VideoHeader, video_init
+from hitless_encoder.mux import BitRates, Sample, VideoHeader, video_init
 
 __all__ = ["DEFAULT_PRESET", "SegmentEncoder", "VideoSettings", "VideoTrack", "describe"]
 
@@ -33,8 +33,11 @@ class VideoTrack:
     codecs: str
 
 
-def describe(settings: VideoSettings) -> VideoTrack:
-    """Open the codec once and read what every segment's decoder needs to know."""
+def describe(settings: VideoSettings, *, with_rates: bool = False) -> VideoTrack:
+    """Open the codec once and read what every segment's decoder needs to know.
+
+    with_rates: the init segment says them (`btrt`); the average of capped CRF is its cap.
+    """
     codec = codec_of(settings.profile.codec)
     found = codec.header(settings, codec.open(settings))
     header = VideoHeader(
@@ -43,8 +46,18 @@ def describe(settings: VideoSettings) -> VideoTrack:
         timescale=settings.timeline.timescale,
         frame_ticks=settings.timeline.frame_ticks,
         entry=found.entry,
+        rates=_bit_rates(settings) if with_rates else None,
     )
     return VideoTrack(init=video_init(header), codecs=found.codecs)
+
+
+def _bit_rates(settings: VideoSettings) -> BitRates:
+    profile, rate = settings.profile, settings.rate
+    return BitRates(
+        buffer_bytes=rate.buffer_kbits * 1000 // 8,
+        max_bps=settings.peak_bps,
+        average_bps=1000 * (profile.target_kbps or profile.max_kbps),
+    )
 
 
 class SegmentEncoder:

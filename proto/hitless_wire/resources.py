@@ -297,6 +297,21 @@ class Output(Model):
     window_seconds: Annotated[
         int, Field(ge=10, le=86_400, description="DVR window that the origin publishes, seconds.")
     ] = 120
+    producer_reference_time: Annotated[
+        bool,
+        Field(
+            description="Write a prft box before each CMAF chunk: the timeline's own UTC time.",
+            exclude_if=lambda value: not value,
+        ),
+    ] = False
+    bit_rate_box: Annotated[
+        bool,
+        Field(
+            description="Write a btrt box into the init segments. Then they, and so the edition, "
+            "change with the bit rates.",
+            exclude_if=lambda value: not value,
+        ),
+    ] = False
 
 
 class Verify(Model):
@@ -587,7 +602,7 @@ class AnchorModel(Model):
         )
 
 
-_NEWER = ("silent_standby", "allow_discontinuity")
+_NEWER = ("silent_standby", "allow_discontinuity", "producer_reference_time", "bit_rate_box")
 
 
 class EncoderConfig(Model):
@@ -606,6 +621,8 @@ class EncoderConfig(Model):
     anchor: AnchorModel | None = None
     silent_standby: bool = False
     allow_discontinuity: bool = False
+    producer_reference_time: bool = False
+    bit_rate_box: bool = False
 
     def to_json(self) -> str:
         """Compact JSON with sorted keys: the same configuration is the same text.
@@ -641,6 +658,8 @@ def encoder_config(
         anchor=None if anchor is None else AnchorModel.of(anchor),
         silent_standby=spec.handover.mode is HandoverMode.SILENT_STANDBY,
         allow_discontinuity=spec.handover.allow_discontinuity,
+        producer_reference_time=spec.output.producer_reference_time,
+        bit_rate_box=spec.output.bit_rate_box,
     )
 
 

@@ -101,3 +101,27 @@ def test_broken_boxes_are_errors(data: bytes) -> None:
 def test_a_missing_box_is_named() -> None:
     with pytest.raises(BoxError, match="moov: no box trak"):
         child(box(b"moov", box(b"free")), b"moov", b"trak")
+
+
+@pytest.mark.parametrize(
+    ("decode_ticks", "seconds", "fraction"),
+    [
+        (0, 2_208_988_800, 0),
+        (30_000 + 15_000, 2_208_988_801, 1 << 31),
+        (1001, 2_208_988_800, (1001 << 32) // 30_000),
+        (30_000 * 2_085_978_496, 0, 0),  # NTP's second era begins, 2036
+    ],
+)
+def test_a_chunk_says_the_utc_time_of_its_first_sample(
+    decode_ticks: int, seconds: int, fraction: int
+) -> None:
+    data = media_chunk(
+        [Sample(data=b"x")],
+        segment=1,
+        decode_ticks=decode_ticks,
+        duration_ticks=1001,
+        timescale=30_000,
+    )
+    assert [kind for kind, _ in walk(data)] == [b"styp", b"prft", b"moof", b"mdat"]
+    fields = struct.unpack(">IIIIQ", child(data, b"prft"))
+    assert fields == (1 << 24 | 24, 1, seconds, fraction, decode_ticks)

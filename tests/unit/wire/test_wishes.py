@@ -26,7 +26,7 @@ from hitless_wire.codec import (
     take_from_wire,
 )
 from hitless_wire.desired import desired_of
-from hitless_wire.resources import EncoderDeploymentSpec, encoder_config, spec_digest
+from hitless_wire.resources import EncoderDeploymentSpec, Output, encoder_config, spec_digest
 
 SEGMENT = 60  # frames: two seconds at 30 a second
 
@@ -150,6 +150,9 @@ def test_an_encoder_of_an_older_version_is_told_nothing_that_it_does_not_know() 
     assert config(handover={"mode": "SilentStandby"})["silentStandby"] is True
     assert "allowDiscontinuity" not in config()
     assert config(handover={"allowDiscontinuity": True})["allowDiscontinuity"] is True
+    for name in ("producerReferenceTime", "bitRateBox"):
+        assert name not in config(output={name: False})
+        assert config(output={name: True})[name] is True
 
 
 def test_to_allow_a_discontinuity_is_no_update_by_itself() -> None:
@@ -197,3 +200,9 @@ def test_a_mode_of_a_newer_version_is_not_guessed() -> None:
 
 def test_the_first_segment_may_be_lacking() -> None:
     assert take_from_wire(pb.TakeRequest(term=3, from_segment=0)) == Take(term=3, from_segment=0)
+
+
+def test_what_an_output_does_not_ask_for_is_in_no_digest() -> None:
+    assert Output().model_dump(mode="json") == {"ingest_url": None, "window_seconds": 120}
+    assert spec_digest(spec(output={"bitRateBox": False})) == spec_digest(spec())
+    assert spec_digest(spec(output={"bitRateBox": True})) != spec_digest(spec())
