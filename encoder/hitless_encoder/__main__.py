@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 from pydantic import ValidationError
 
+from hitless_encoder import last_words
 from hitless_encoder.clock import SystemClock
 from hitless_encoder.control.conductor import Conductor
 from hitless_encoder.control.incumbent import Incumbents
@@ -26,13 +27,13 @@ from hitless_encoder.session import Session
 from hitless_encoder.video import DEFAULT_PRESET
 from hitless_handover.messages import Identity
 from hitless_handover.timeline import TimelineError
-from hitless_wire import logs
+from hitless_wire import exits, logs
 from hitless_wire.peers import GRPC_PORT, METRICS_PORT
 from hitless_wire.resources import EncoderConfig
 
 CONFIG_VARIABLE = "HITLESS_ENCODER_CONFIG"
-EXIT_CONFIGURATION = 2
-EXIT_FAILED = 1
+EXIT_CONFIGURATION = exits.CONFIGURATION
+EXIT_FAILED = exits.FAILED
 REPORT_SECONDS = 10
 
 _log = logging.getLogger("hitless_encoder")
@@ -115,6 +116,8 @@ async def run(config: EncoderConfig, ports: Ports) -> int:
         failure = await watch(session, conductor, stop)
     await conductor.close()
     await session.close(finish=not failure)
+    if failure:
+        last_words.say(failure)
     return EXIT_FAILED if failure else 0
 
 
@@ -178,7 +181,7 @@ def _report(session: Session) -> str:
 
 
 def main() -> int:
-    """Parse arguments and run; the exit code (2: the configuration must be changed)."""
+    """Parse arguments and run; the exit code, EXIT_CONFIGURATION where no new start can help."""
     parser = argparse.ArgumentParser(prog="hitless_encoder", description=__doc__)
     parser.add_argument("--config", help=f"JSON file; default: the text in {CONFIG_VARIABLE}")
     parser.add_argument(
@@ -208,9 +211,11 @@ def main() -> int:
         ports = Ports(host=options.grpc_host, grpc=options.grpc_port, metrics=options.metrics_port)
         return asyncio.run(run(config, ports))
     except ConfigurationError as error:
+        last_words.say(str(error))
         print(error, file=sys.stderr)
         return EXIT_CONFIGURATION
     except EncoderError as error:
+        last_words.say(str(error))
         print(f"hitless_encoder: {error}", file=sys.stderr)
         return EXIT_FAILED
 

@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
-from hitless_encoder.errors import CodecError
+from hitless_encoder.errors import CodecError, ConfigurationError, not_here
 from hitless_encoder.mux import AudioHeader, BitRates, Sample, audio_init
 from hitless_encoder.pcm import Pcm
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES, Timeline
@@ -119,10 +119,15 @@ class SoundTrack:
 def describe(track: AudioTrack, timeline: Timeline, *, with_rates: bool = False) -> SoundTrack:
     """Open the encoder once and make the init segment from its header.
 
-    with_rates: it says them (`btrt`).
+    with_rates: it says them (`btrt`). Raises ConfigurationError, which names the field, where this
+    build can't.
     """
     kind = kind_of(track.codec)
-    extradata = _open(track, timeline.audio_rate).extradata or b""
+    try:
+        extradata = _open(track, timeline.audio_rate).extradata or b""
+    except (av.FFmpegError, ValueError) as error:
+        why = not_here(track.codec, error)
+        raise ConfigurationError(f"audio.{track.name}.codec: {why}") from error
     header = AudioHeader(
         rate=timeline.audio_rate,
         channels=track.channels,

@@ -17,7 +17,7 @@ from av.video.frame import PictureType
 
 from hitless_encoder.codecs import codec_of
 from hitless_encoder.codecs.base import VideoSettings
-from hitless_encoder.errors import CodecError
+from hitless_encoder.errors import CodecError, not_here
 from hitless_encoder.mux import BitRates, Sample, VideoHeader, video_init
 
 __all__ = ["DEFAULT_PRESET", "SegmentEncoder", "VideoSettings", "VideoTrack", "describe"]
@@ -36,10 +36,15 @@ class VideoTrack:
 def describe(settings: VideoSettings, *, with_rates: bool = False) -> VideoTrack:
     """Open the codec once and read what every segment's decoder needs to know.
 
-    with_rates: the init segment says them (`btrt`); the average of capped CRF is its cap.
+    with_rates: the init segment says them (`btrt`); the average of capped CRF is its cap. Raises
+    ConfigurationError, which names the field, where this build can't.
     """
     codec = codec_of(settings.profile.codec)
-    found = codec.header(settings, codec.open(settings))
+    try:
+        context = codec.open(settings)
+    except (av.FFmpegError, ValueError) as error:
+        raise settings.refusal("codec", not_here(settings.profile.codec, error)) from error
+    found = codec.header(settings, context)
     header = VideoHeader(
         width=settings.profile.width,
         height=settings.profile.height,

@@ -23,6 +23,7 @@ from hitless_handover.supervisor_abort import (
     superseded,
 )
 from hitless_handover.supervisor_model import (
+    CONFIG_INVALID,
     BeginHandover,
     ChannelPhase,
     ChannelRecord,
@@ -243,6 +244,8 @@ def _starting(
     )
     if given_up is not None:
         return given_up
+    if seen.reason == CONFIG_INVALID:  # the configuration of an encoder never changes
+        return abort(record, update, CONFIG_INVALID, f"{seen.name}: {seen.message}", now_us)
     if seen.state is EncoderState.MISSING:
         create = CreateEncoder(encoder=update.successor, anchor=record.anchor)
         return replace(_blocked(record, seen), actions=(create,))

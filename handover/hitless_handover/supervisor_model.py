@@ -19,6 +19,7 @@ from hitless_handover.messages import (
 from hitless_handover.timeline import Anchor, Timeline
 
 HISTORY_MAX = 10
+CONFIG_INVALID = "EncoderConfigInvalid"  # an EncoderView's reason: no start of it can work
 
 
 class ChannelPhase(StrEnum):

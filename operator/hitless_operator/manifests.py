@@ -199,6 +199,7 @@ def _container(image: str, config: str, defaults: PodDefaults) -> Document:
             "requests": {"cpu": defaults.cpu_request, "memory": defaults.memory_request},
             "limits": {"memory": defaults.memory_limit},
         },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -30,7 +30,12 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from hitless_handover.messages import Refusal
-from hitless_handover.supervisor_model import HANDOVER_FINAL, ChannelPhase, HandoverPhase
+from hitless_handover.supervisor_model import (
+    CONFIG_INVALID,
+    HANDOVER_FINAL,
+    ChannelPhase,
+    HandoverPhase,
+)
 from hitless_handover.timeline import MICROSECONDS
 from hitless_operator.api_calls import api_call
 from hitless_operator.channel import Channel, Key
@@ -49,6 +54,7 @@ NO_ANSWER = "none"
 REASONS = frozenset(
     {
         "AbortRequested",
+        CONFIG_INVALID,
         "ConfirmDeadline",
         "HoldDeadline",
         "IncumbentLost",

@@ -6,9 +6,10 @@ supervisor's business. `observe.py` calls it.
 
 from __future__ import annotations
 
-from hitless_handover.supervisor_model import EncoderState, EncoderView
+from hitless_handover.supervisor_model import CONFIG_INVALID, EncoderState, EncoderView
 from hitless_operator.channel import Document
 from hitless_operator.manifests import CONTAINER_NAME
+from hitless_wire import exits
 from hitless_wire.peers import GRPC_PORT
 
 MESSAGE_MAX = 512
@@ -111,13 +112,19 @@ def _crashes(pod: Document) -> tuple[str, str]:
     ended = _container_state(pod, "terminated") or (status.get("lastState") or {}).get("terminated")
     if not status.get("restartCount") or status.get("ready") or ended is None:
         return "", ""
-    return "CrashLoopBackOff", f"{_exit_text(ended)[1]}, restarted {status['restartCount']} times"
+    reason, message = _exit_text(ended)
+    if reason == CONFIG_INVALID:  # how often it was tried says nothing
+        return reason, message
+    return "CrashLoopBackOff", f"{message}, restarted {status['restartCount']} times"
 
 
 def _exit_text(ended: Document) -> tuple[str, str]:
-    reason = str(ended.get("reason") or "Error")
-    text = f"the encoder ended with exit code {ended.get('exitCode')} ({reason})"
-    said = str(ended.get("message") or "").strip()
+    """Why a container ended. Of the log that the kubelet falls back to, the last line says it."""
+    reason, code = str(ended.get("reason") or "Error"), ended.get("exitCode")
+    said = (str(ended.get("message") or "").strip().splitlines() or [""])[-1]
+    if code == exits.CONFIGURATION:
+        return CONFIG_INVALID, f"the encoder can't work as configured: {said or 'see its log'}"
+    text = f"the encoder ended with exit code {code} ({reason})"
     return reason, f"{text}: {said}" if said else text
 
 

@@ -21,6 +21,7 @@ _POD_REASONS = frozenset(
 )
 _KNOWN = {
     "FailedCreate": "the pod is refused: raise the quota, or change the policy it names",
+    "EncoderConfigInvalid": "change the field that the message names: no start can work as it is",
     "Unschedulable": "no node takes the pod: free CPU or memory (an update needs both encoders)",
     "OriginUnreachable": "the origin does not answer: kubectl get pods -A -l "
     "app.kubernetes.io/name=hitless-origin",

@@ -18,11 +18,13 @@ from hitless_cli.local import ports
 from hitless_cli.local.errors import StartError
 from hitless_cli.local.processes import Child, Program, exit_text
 from hitless_handover.supervisor_model import (
+    CONFIG_INVALID,
     CreateEncoder,
     DeleteEncoder,
     EncoderState,
     EncoderView,
 )
+from hitless_wire import exits
 
 GRACE_S = 8.0  # from SIGTERM to SIGKILL
 STARTS_MAX = 2  # an encoder that fails before it was ever heard may have lost its port to another
@@ -52,6 +54,7 @@ class Seat:
     heard_s: float | None = None
     unheard: int = 0
     failure: str = ""
+    hopeless: bool = False  # no start of it can work
     stopping: asyncio.Task[None] | None = None
 
     @property
@@ -84,6 +87,8 @@ def seen(seat: Seat, host: str, now_s: float) -> EncoderView:
 def _state(seat: Seat, *, silent: bool) -> tuple[EncoderState, str, str]:
     if seat.stopping is not None:
         return EncoderState.TERMINATING, "", ""
+    if seat.hopeless:  # like a pod: it stays until something else is asked for
+        return EncoderState.PENDING, CONFIG_INVALID, seat.failure
     if seat.failure:
         return EncoderState.FAILED, "ProcessFailed", seat.failure
     if seat.child is None:
@@ -191,7 +196,8 @@ class Encoders:
     async def _ended(self, seat: Seat, child: Child) -> None:
         assert child.exit_code is not None
         await child.stop(0.0)
-        if seat.heard_s is None and seat.starts < STARTS_MAX:
+        seat.hopeless = child.exit_code == exits.CONFIGURATION
+        if seat.heard_s is None and seat.starts < STARTS_MAX and not seat.hopeless:
             seat.child = None
             await self._start(seat)
             return

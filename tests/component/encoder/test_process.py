@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from tests.component.encoder.studio import Receiver, make_config, receiver, record
 
 import hitless_encoder
+from hitless_wire import exits
 
 SMALL = ((256, 144, 300),)
 
@@ -66,13 +68,24 @@ async def test_a_process_makes_the_bytes_that_a_session_makes_in_virtual_time() 
             {"HITLESS_PRESET": "placebo"},
             "preset 'placebo' is unknown",
         ),
+        (
+            make_config(sizes=SMALL)
+            .to_json()
+            .replace('"name":"v144"', '"name":"v144","codec":"h264_nvenc"'),
+            {},
+            "profiles.v144.codec: ",
+        ),
     ],
 )
-async def test_a_wrong_configuration_exits_with_2(
-    config: str, variables: dict[str, str], message: str
+async def test_a_wrong_configuration_exits_with_78_and_says_why_to_the_kubelet(
+    config: str, variables: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    process = await start(config, **variables)
+    words = tmp_path / "termination-log"
+    words.write_text("of the container before, which had more to say than this one has " * 9)
+    process = await start(config, HITLESS_TERMINATION_LOG=str(words), **variables)
     _, log = await process.communicate()
-    assert process.returncode == 2
+    assert process.returncode == exits.CONFIGURATION
+    assert message in words.read_text()
+    assert len(words.read_text().splitlines()) == 1
     assert message in log.decode()
     assert "Traceback" not in log.decode()

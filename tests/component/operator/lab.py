@@ -43,6 +43,7 @@ UNSCHEDULABLE = {
     "reason": "Unschedulable",
     "message": "0/1 nodes are available: 1 Insufficient cpu.",
 }
+NO_ENCODER = "profiles.high.codec: this image's FFmpeg has no h264_nvenc: use another image"
 STEP_US = SECOND_US // 2
 
 
@@ -143,6 +144,7 @@ class Lab:
     published: dict[int, tuple[str, int]] = field(default_factory=dict)
     unpullable: set[str] = field(default_factory=set)
     unschedulable: set[str] = field(default_factory=set)
+    misconfigured: set[str] = field(default_factory=set)  # images whose encoder ends with 78
     ended: set[str] = field(default_factory=set)  # pods that are there and will not run again
     fingerprints: dict[str, str] = field(default_factory=dict)
     statuses: list[Document] = field(default_factory=list)
@@ -286,6 +288,9 @@ class Lab:
             waiting = {"reason": "ErrImagePull", "message": "manifest unknown"}
             pod["status"] = _pod_status("Pending", container["image"], {"waiting": waiting})
             return
+        if container["image"] in self.misconfigured:
+            pod["status"] = crashing(pod["status"], container)
+            return
         config = next(e["value"] for e in container["env"] if e["name"] == CONFIG_VARIABLE)
         encoder = Encoder(
             EncoderConfig.model_validate_json(config), lambda: self.now_us, self.encoders
@@ -414,6 +419,29 @@ class Lab:
 def image_id(image: str) -> str:
     """What the kubelet says of a pulled image."""
     return f"{image.partition(':')[0]}@sha256:{hashlib.sha256(image.encode()).hexdigest()}"
+
+
+def crashing(before: Document, container: Document) -> Document:
+    """The next state on the circle that the kubelet goes with a container that ends at once."""
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    ended = {"exitCode": 78, "reason": "Error", "message": NO_ENCODER}
+    circle: list[Document] = [
+        {"terminated": ended},
+        {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting"}},
+        {"running": {}},
+    ]
+    seen = (before.get("containerStatuses") or [{"turn": -1}])[0]
+    turn = seen["turn"] + 1
+    state = circle[turn % len(circle)]
+    status = _pod_status("Running", container["image"], state)
+    status["conditions"][1]["status"] = "False"
+    status["containerStatuses"][0] |= {
+        "turn": turn,
+        "ready": False,
+        "restartCount": (turn + 1) // len(circle),
+        "lastState": {} if turn == 0 else {"terminated": ended},
+    }
+    return status
 
 
 def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Document:

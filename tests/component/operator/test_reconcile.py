@@ -5,7 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from tests.component.operator.lab import KEY, SECOND_US, Lab, image_id, lab, live_channel, spec
+from tests.component.operator.lab import (
+    KEY,
+    NO_ENCODER,
+    SECOND_US,
+    Lab,
+    image_id,
+    lab,
+    live_channel,
+    spec,
+)
 
 from hitless_handover.supervisor_model import ChannelPhase, HandoverPhase
 from hitless_operator.eviction.mark import LAPSES_S
@@ -206,6 +215,41 @@ async def test_an_image_that_can_not_be_pulled_blocks_and_then_stalls() -> None:
         await now.run(1)
         assert now.condition("Stalled") is None
         assert now.condition("UpdateBlocked") is None
+
+
+async def test_an_update_that_can_not_work_is_given_up_at_once_and_names_the_field() -> None:
+    async with live_channel() as now:
+        now.misconfigured.add(V2)
+        now.api.apply(KEY.name, spec(V2))
+        await now.run_until(lambda n: n.condition("Stalled") is not None, seconds=15)
+        stalled, ready = now.condition("Stalled"), now.condition("Ready")
+        assert stalled is not None
+        assert ready is not None
+        assert stalled["reason"] == "EncoderConfigInvalid"
+        assert NO_ENCODER in stalled["message"]
+        assert ready["status"] == "True"
+        await now.run(10)
+        assert list(now.api.pods) == ["first-1"], "the broken one is gone, no other has come"
+        now.api.apply(KEY.name, spec())
+        await now.run(1)
+        assert now.condition("Stalled") is None
+
+
+async def test_a_first_encoder_that_can_not_work_is_no_crash_loop_but_a_condition() -> None:
+    async with lab() as now:
+        now.misconfigured.add("localhost/encoder:v1")
+        now.api.apply(KEY.name, spec())
+        await now.run(3)
+        before = now.condition("Ready")
+        assert before is not None
+        assert (before["status"], before["reason"]) == ("False", "EncoderConfigInvalid")
+        assert NO_ENCODER in before["message"]
+        written = len(now.statuses)
+        await now.run(20)
+        assert now.condition("Ready") == before
+        assert len(now.statuses) == written, "the same all around the kubelet's circle"
+        now.api.apply(KEY.name, spec(V2))
+        await now.run_until(lambda n: n.record.phase is ChannelPhase.LIVE)
 
 
 async def test_outputs_that_do_not_match_are_refused_with_the_field() -> None:

@@ -145,6 +145,31 @@ def test_an_image_that_does_not_exist_names_itself_and_leaves_the_incumbent(worl
     assert world.record.handover == done, "a refused update is not tried again by itself"
 
 
+def test_a_configuration_that_no_start_can_work_with_is_given_up_at_once(world: World) -> None:
+    world.want = desired("v2", 2)
+    world.misconfigured = {"ch-2"}
+    world.run(10)
+    done = world.record.handover
+    assert done is not None
+    assert (done.phase, done.reason) == (HandoverPhase.ABORTED, "EncoderConfigInvalid")
+    assert done.message == "ch-2: profiles.a.codec: no"
+    assert world.deleted == ["ch-2"]
+    assert world.record.phase is ChannelPhase.LIVE
+    world.run(60)
+    assert world.record.handover == done, "a refused update is not tried again by itself"
+
+
+def test_a_first_configuration_that_can_not_work_says_so_until_it_is_mended() -> None:
+    world = World(want=desired("v1", 1), misconfigured={"ch-1"})
+    world.run(10)
+    assert world.record.problem is not None
+    assert world.record.problem.reason == "EncoderConfigInvalid"
+    world.want = desired("v2", 2)
+    world.run(10)
+    assert world.record.phase is ChannelPhase.LIVE
+    assert world.deleted == ["ch-1"]
+
+
 def test_mending_the_image_supersedes_the_bad_update(world: World) -> None:
     world.want = desired("v2", 2)
     world.unstartable = {"ch-2"}

@@ -49,6 +49,7 @@ from hitless_handover.peer_model import (
 from hitless_handover.peer_rules import leading_term
 from hitless_handover.supervisor import asks, supervise
 from hitless_handover.supervisor_model import (
+    CONFIG_INVALID,
     AbortHandover,
     Action,
     BeginHandover,
@@ -133,6 +134,7 @@ class World:
     records: list[ChannelRecord] = field(default_factory=list)
     unreachable: set[str] = field(default_factory=set)  # for the operator
     unstartable: set[str] = field(default_factory=set)
+    misconfigured: set[str] = field(default_factory=set)  # they end at once, whatever is tried
     next_fingerprint: str = "same"
     next_anchor: Anchor | None = None
     next_samples_ok: bool = True
@@ -248,13 +250,14 @@ class World:
     def create(self, name: str) -> None:
         if name in self.states:
             return
-        broken = name in self.unstartable
+        bad = name in self.misconfigured
+        broken = bad or name in self.unstartable
         self.states[name] = EncoderView(
             name=name,
             uid=f"uid-{name}",
             state=EncoderState.PENDING if broken else EncoderState.RUNNING,
-            reason="ErrImagePull" if broken else "",
-            message="no such image" if broken else "",
+            reason=CONFIG_INVALID if bad else "ErrImagePull" if broken else "",
+            message="profiles.a.codec: no" if bad else "no such image" if broken else "",
             ready=not broken,
         )
         if not broken:

@@ -24,6 +24,8 @@ UNSCHEDULABLE = {
 RUNNING = {"running": {"startedAt": "2026-11-22T23:07:16Z"}}
 CRASH = "the encoder ended with exit code 1 (Error): no such codec, restarted 2 times"
 ENDED = terminated(1, "Error", "no such codec\n")
+INVALID = terminated(78, "Error", "profiles.a.codec: no h264_nvenc here")
+NO_CODEC = "the encoder can't work as configured: profiles.a.codec: no h264_nvenc here"
 
 PENDING = EncoderState.PENDING
 CASES = {
@@ -96,6 +98,37 @@ CASES = {
         EncoderState.RUNNING,
         "",
         "",
+    ),
+    "can't work": (
+        status("Running", container(INVALID)),
+        PENDING,
+        "EncoderConfigInvalid",
+        NO_CODEC,
+    ),
+    "can't work, backs off": (
+        status(
+            "Running",
+            container(
+                waiting("CrashLoopBackOff", "back-off 20s restarting failed container"),
+                restartCount=2,
+                lastState=INVALID,
+            ),
+        ),
+        PENDING,
+        "EncoderConfigInvalid",
+        NO_CODEC,
+    ),
+    "can't work, tried again": (
+        status("Running", container(RUNNING, restartCount=3, lastState=INVALID)),
+        EncoderState.RUNNING,
+        "EncoderConfigInvalid",
+        NO_CODEC,
+    ),
+    "its log stands in": (
+        status("Running", container(terminated(1, "Error", "Traceback:\n  in f\nError: why\n"))),
+        PENDING,
+        "Error",
+        "the encoder ended with exit code 1 (Error): Error: why",
     ),
     "evicted": (
         {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."},

@@ -13,7 +13,14 @@ SOURCES = [
     *(ROOT / "operator" / "hitless_operator").glob("*.py"),
 ]
 # Kubernetes' own, as pods.py passes them on.
-OF_PODS = {"ErrImagePull", "Unschedulable", "CrashLoopBackOff", "OOMKilled", "Evicted"}
+OF_PODS = {
+    "EncoderConfigInvalid",
+    "ErrImagePull",
+    "Unschedulable",
+    "CrashLoopBackOff",
+    "OOMKilled",
+    "Evicted",
+}
 
 
 def explained() -> set[str]:
