@@ -78,12 +78,19 @@ def _period(window: Window, stretch: Stretch) -> Iterator[str]:
     else:
         yield f'<Period id="{stretch.splice}" start="{_instant(start)}">'
     tracks = stretch.description.tracks
-    video = [track for track in tracks if track.type == "video"]
-    yield from _adaptation(window, stretch, video, number=0)
-    audio = (track for track in tracks if track.type == "audio")
-    for number, track in enumerate(audio, start=1):
-        yield from _adaptation(window, stretch, [track], number=number)
+    first, *others = _by_codec([track for track in tracks if track.type == "video"])
+    sets = [first, *([track] for track in tracks if track.type == "audio"), *others]
+    for number, members in enumerate(sets):
+        yield from _adaptation(window, stretch, members, number=number)
     yield "</Period>"
+
+
+def _by_codec(video: list[TrackDescription]) -> list[list[TrackDescription]]:
+    """A player may switch within an AdaptationSet only, so each codec has one of its own."""
+    found: dict[str, list[TrackDescription]] = {}
+    for track in video:
+        found.setdefault(track.codecs.partition(".")[0], []).append(track)
+    return list(found.values())
 
 
 def _start(stretch: Stretch) -> Fraction:

@@ -22,7 +22,7 @@ _STRIP_SHARE_MIN = 0.05  # pattern.strip_lines(h) / h is never less, whatever th
 _CONTRAST_MIN = 30  # luma steps between the guard cells' black and white
 _TONE_FFT_SAMPLES = 8192
 _SILENCE_RMS = 1e-3  # of full scale
-_AAC_WARM_UP_SAMPLES = 1024  # the first frame after a start lacks its overlap
+_WARM_UP_SAMPLES = 1024  # the first codec frame after a start lacks what came before it
 _SOUND_HELD_SAMPLES_MAX = 1 << 20
 
 
@@ -72,14 +72,16 @@ class ToneReader:
         self._timeline = timeline
         self._held: Sound = np.zeros(0, np.float32)
         self._start = 0  # the sample number of the first held sample
+        self._next = 0  # the sample number that follows what was pushed
         self._frame: int | None = None  # the next frame to read
 
     def push(self, start: int, sound: Sound) -> Iterator[ToneReading]:
         """Mono sound from sample number `start` on; gives the frames it completes."""
-        if self._frame is None or start != self._start + len(self._held):
-            self._restart(start + _AAC_WARM_UP_SAMPLES)
-            sound = sound[_AAC_WARM_UP_SAMPLES:]
-        self._held = np.concatenate((self._held, sound))[-_SOUND_HELD_SAMPLES_MAX:]
+        if self._frame is None or start != self._next:
+            self._restart(start + _WARM_UP_SAMPLES)
+        self._next = start + len(sound)
+        early = max(0, self._start - start)
+        self._held = np.concatenate((self._held, sound[early:]))[-_SOUND_HELD_SAMPLES_MAX:]
         yield from self._complete()
 
     def _restart(self, start: int) -> None:

@@ -93,3 +93,27 @@ def test_every_segment_is_named_by_its_exact_start(timeline: Timeline) -> None:
         assert named == [start_ticks(track, timeline, k) for k in published]
         assert [segment_at(track, timeline, t) for t in named] == published
         assert segment_at(track, timeline, named[0] + 1) is None
+
+
+def test_each_codec_has_an_adaptation_set_of_its_own() -> None:
+    description = describe(PAL)
+    high, small, *sounds = description.tracks
+    assert (high.type, small.type) == ("video", "video")
+    small = small.model_copy(update={"codecs": "av01.0.00M.08"})
+    description = description.model_copy(update={"tracks": (high, small, *sounds)})
+    window = Window(first=FIRST, last=FIRST + 1)
+    view = ChannelView(
+        description=description, window=window, init_revision="0a1b2c3d", published_us=NOW_US
+    )
+    parsed = MPEGDASHParser.parse(dash.mpd(view, NOW_US, dash.period(view)))
+    sets = parsed.periods[0].adaptation_sets
+    assert [(one.id, one.content_type) for one in sets] == [
+        (0, "video"),
+        (1, "audio"),
+        (2, "video"),
+    ]
+    assert [one.representations[0].codecs for one in sets] == [
+        "avc1.64001e",
+        "mp4a.40.2",
+        "av01.0.00M.08",
+    ]

@@ -119,6 +119,16 @@ def test_tones_frame_by_frame_and_after_a_gap() -> None:
     assert 61 - 5 <= len(frames) <= 63
 
 
+@pytest.mark.parametrize("size", [960, 120, 1601])
+def test_tones_in_frames_of_any_size(size: int) -> None:
+    reader = ToneReader(NTSC)
+    start = START * 1024
+    blocks = range(start, start + 48_000, size)
+    readings = [r for at in blocks for r in reader.push(at, sound(at, size))]
+    assert_right(readings)
+    assert 28 <= len(readings) <= 30
+
+
 def test_tones_survive_aac() -> None:
     codec = av.CodecContext.create("aac", "w")
     assert isinstance(codec, av.AudioCodecContext)
