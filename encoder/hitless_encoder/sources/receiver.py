@@ -68,7 +68,8 @@ def open_socket(address: SocketAddress, poll_seconds: float) -> socket.socket:
     """A bound UDP socket, member of the group when it is one. Raises SourceError."""
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.multicast:  # else a second encoder would take the datagrams from the first
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
         receiver.bind((address.host, address.port))
         if address.multicast:

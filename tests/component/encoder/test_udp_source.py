@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -21,9 +21,11 @@ from tests.component.encoder.studio import (
     receiver,
 )
 
+from hitless_encoder.errors import SourceError
 from hitless_encoder.session import Session
 from hitless_encoder.sources.base import SourceState
 from hitless_encoder.sources.live import LiveSource
+from hitless_encoder.sources.receiver import open_socket, parse_socket_url
 from hitless_encoder.sources.transport import transport_of
 from hitless_encoder.verify import check_structure
 from hitless_handover.leadership import Lead
@@ -216,6 +218,12 @@ async def test_a_unicast_source_may_come_late(stream: bytes, port: int) -> None:
             await sender.send(stream[: len(stream) // 2])
         await session.wait_segment(1, session._clock.now_us() + 30_000_000)
         assert session.snapshot().source_state == "Running"
+
+
+def test_a_second_receiver_does_not_take_a_unicast_stream_from_the_first(port: int) -> None:
+    address = parse_socket_url(f"udp://127.0.0.1:{port}")
+    with closing(open_socket(address, 1)), pytest.raises(SourceError, match="can't listen"):
+        open_socket(address, 1)
 
 
 def test_a_silent_source_is_reported(port: int) -> None:
