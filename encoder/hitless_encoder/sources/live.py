@@ -58,8 +58,10 @@ class LiveSource:
     def report(self) -> SourceReport:
         """The newest state, from any thread."""
         received, waiting = self._transport.traffic()
+        report = self._board.read()
         return replace(
-            self._board.read(),
+            report,
+            repeated=report.repeated + self._slate.repeated,
             received_bytes=received,
             waiting_bytes=waiting + self._pump.waiting_bytes,
         )

@@ -4,7 +4,8 @@
 since then repeat that picture, and from the next segment's start on there is the slate, silent and
 at the pace of the wall clock. When pictures come in again, they are shown from the next segment's
 start on. Both follow from the newest picture's frame, and the first new one's; so encoders that
-received the same decide alike. Used by one thread (live.py).
+received the same decide alike. A shorter gap, as a connection that is made anew leaves it, repeats
+the newest picture, in silence. Used by one thread (live.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hitless_encoder.pcm import silence
 from hitless_encoder.pictures import copied
 from hitless_encoder.sources import digits
 from hitless_encoder.sources.base import Block
+from hitless_encoder.sources.grid import FILL_SECONDS_MAX
 from hitless_handover.timeline import Timeline
 
 CATCH_UP_SECONDS_MAX = 12  # of frames that are made at once; more is left as a gap
@@ -43,6 +45,7 @@ class Slate:
         self._from = 0  # first frame of the slate
         self._return_at: int | None = None
         self.is_showing = False
+        self.repeated = 0  # frames in gaps
 
     def admit(self, blocks: list[Block], now_us: int) -> Iterator[Block]:
         """The source's blocks, as far as they go on air; before them what fills up to them."""
@@ -55,6 +58,7 @@ class Slate:
             if self.is_showing:
                 yield from self._until(block.frame)
                 self.is_showing = False
+            yield from self._bridge(block.frame)
             self._frame, self._newest = block.frame, block.picture
             self._base = (block.frame, now_us)
             yield block
@@ -103,6 +107,21 @@ class Slate:
             self._return_at = line.first_frame(line.segment_of(first - 1) + 1)
         return frame == self._return_at
 
+    def _bridge(self, frame: int) -> Iterator[Block]:
+        """The frames before `frame` where a connection has left a gap, unless it is too wide."""
+        if self._frame is None or self._newest is None:
+            return
+        gap = range(self._frame + 1, frame)
+        if len(gap) > FILL_SECONDS_MAX * self._line.rate_num // self._line.rate_den:
+            return
+        self.repeated += len(gap)
+        for lost in gap:
+            yield self._block(lost, copied(self._newest))
+
+    def _block(self, frame: int, picture: av.VideoFrame) -> Block:
+        samples = self._line.first_sample(frame + 1) - self._line.first_sample(frame)
+        return Block(frame=frame, picture=picture, pcm=silence(samples))
+
     def _until(self, stop: int) -> Iterator[Block]:
         """The frames before `stop` that have not been given out."""
         assert self._frame is not None
@@ -111,8 +130,7 @@ class Slate:
             self._enter(stop)
         while self._frame + 1 < stop:
             self._frame += 1
-            samples = line.first_sample(self._frame + 1) - line.first_sample(self._frame)
-            yield Block(frame=self._frame, picture=self._picture(self._frame), pcm=silence(samples))
+            yield self._block(self._frame, self._picture(self._frame))
 
     def _picture(self, frame: int) -> av.VideoFrame:
         if frame < self._from and self._newest is not None:

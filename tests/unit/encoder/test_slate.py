@@ -80,6 +80,24 @@ def test_without_it_nothing_is_made_up() -> None:
     assert len(scene.shown) == 10
 
 
+def test_a_gap_that_a_new_connection_leaves_repeats_the_newest_picture() -> None:
+    scene = Scene(None)
+    scene.run(FIRST, FIRST + 10, source=True)
+    scene.run(FIRST + 10, FIRST + 300, source=False)
+    scene.run(FIRST + 300, FIRST + 310, source=True)
+    assert [frame for frame, _ in scene.shown] == list(range(FIRST, FIRST + 310))
+    assert {kind for _, kind in scene.shown} == {"picture"}
+    assert scene.slate.repeated == 290
+
+
+def test_a_wide_gap_is_left_open() -> None:
+    scene = Scene(None)
+    scene.run(FIRST, FIRST + 10, source=True)
+    scene.run(FIRST + 10, FIRST + 311, source=False)
+    scene.run(FIRST + 311, FIRST + 320, source=True)
+    assert len(scene.shown) == 19
+
+
 def test_a_source_that_was_never_there_is_replaced_by_the_wall_clock() -> None:
     scene = Scene(2)
     scene.run(FIRST, FIRST + 300, source=False)
