@@ -7,24 +7,16 @@ HITLESS_LIVE_SOURCES is set.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from fractions import Fraction
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.component.encoder.films import Film, write
-from tests.component.encoder.senders import (
-    ffmpeg,
-    free_port,
-    rtmp_server,
-    tcp_fan_out,
-    web_server,
-)
+from hack.sources.film import write
+from hack.sources.senders import KINDS, sent
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(
@@ -37,7 +29,7 @@ EARLY_FRAMES = 45  # that the first has before the second begins
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "film.ts"
-    write(Film(frames=600, rate=Fraction(30), gop=30, open_gop=False), path, "mpegts")
+    write(path)
     return path
 
 
@@ -83,9 +75,11 @@ class Joiner:
 
     def end(self) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
+        self._thread.join()  # once the process has closed its end
+        self._process.stdout.close()
         assert self._process.wait() == 0
-        self._thread.join()
 
 
 @contextmanager
@@ -97,34 +91,7 @@ def joined(url: str, anchor: str | None = None) -> Iterator[Joiner]:
         joiner.end()
 
 
-@contextmanager
-def sent(kind: str, film: Path, folder: Path) -> Iterator[str]:
-    """A live stream of a kind; its URL."""
-    with ExitStack() as stack:
-        if kind in ("udp", "rtp"):
-            port = free_port(socket.SOCK_DGRAM)
-            form = "mpegts" if kind == "udp" else "rtp_mpegts"
-            group = f"{kind}://239.255.77.79:{port}"
-            stack.enter_context(
-                ffmpeg(film, "-f", form, f"{group}?localaddr=127.0.0.1&ttl=0&pkt_size=1316")
-            )
-            yield f"{group}?localaddr=127.0.0.1"
-        elif kind == "tcp":
-            yield f"tcp://127.0.0.1:{stack.enter_context(tcp_fan_out(film))}"
-        elif kind == "rtmp":
-            url = f"rtmp://127.0.0.1:{stack.enter_context(rtmp_server(folder))}/live/film"
-            stack.enter_context(ffmpeg(film, "-f", "flv", url))
-            yield url
-        else:
-            port = stack.enter_context(web_server(folder))
-            pieces = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "20")
-            fragments = ("-hls_segment_type", "fmp4") if kind == "hls-fmp4" else ()
-            target = str(folder / "film.m3u8")
-            stack.enter_context(ffmpeg(film, *pieces, *fragments, target))
-            yield f"http://127.0.0.1:{port}/film.m3u8"
-
-
-@pytest.mark.parametrize("kind", ["udp", "rtp", "tcp", "rtmp", "hls-ts", "hls-fmp4"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_late_process_gets_the_same_blocks(kind: str, film: Path, tmp_path: Path) -> None:
     with sent(kind, film, tmp_path) as url, joined(url) as early:
         early.wait_frames(EARLY_FRAMES)

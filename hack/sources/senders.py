@@ -1,4 +1,7 @@
-"""Real senders for live sources: ffmpeg, nginx with its RTMP module, and what fans out bytes."""
+"""Real senders for live sources: ffmpeg, nginx with its RTMP module, and what fans out bytes.
+
+`sent` starts one kind of them. The encoder's tests use it too.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ import socketserver
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-NGINX = Path(__file__).parents[3] / ".venv" / "nginx-rtmp"
+KINDS = ("udp", "rtp", "tcp", "rtmp", "hls-ts", "hls-fmp4")
+NGINX = Path(__file__).parents[2] / ".venv" / "nginx-rtmp"
 _NGINX_CONF = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 load_module {nginx}/ngx_rtmp_module.so;
@@ -43,11 +47,38 @@ def process(*command: str) -> Iterator[None]:
             running.kill()
 
 
+@contextmanager
+def sent(kind: str, film: Path, folder: Path) -> Iterator[str]:
+    """A film as a live stream of one of KINDS; its URL. folder: an empty one, for the sender."""
+    with ExitStack() as stack:
+        if kind in ("udp", "rtp"):
+            port = free_port(socket.SOCK_DGRAM)
+            form = "mpegts" if kind == "udp" else "rtp_mpegts"
+            group = f"{kind}://239.255.77.79:{port}"
+            stack.enter_context(
+                ffmpeg(film, "-f", form, f"{group}?localaddr=127.0.0.1&ttl=0&pkt_size=1316")
+            )
+            yield f"{group}?localaddr=127.0.0.1"
+        elif kind == "tcp":
+            yield f"tcp://127.0.0.1:{stack.enter_context(tcp_fan_out(film))}"
+        elif kind == "rtmp":
+            url = f"rtmp://127.0.0.1:{stack.enter_context(rtmp_server(folder))}/live/film"
+            stack.enter_context(ffmpeg(film, "-f", "flv", url))
+            yield url
+        else:
+            port = stack.enter_context(web_server(folder))
+            pieces = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "20")
+            fragments = ("-hls_segment_type", "fmp4") if kind == "hls-fmp4" else ()
+            target = str(folder / "film.m3u8")
+            stack.enter_context(ffmpeg(film, *pieces, *fragments, target))
+            yield f"http://127.0.0.1:{port}/film.m3u8"
+
+
 def ffmpeg(film: Path, *output: str) -> AbstractContextManager[None]:
-    """ffmpeg at the film's own pace, again and again, with rising time stamps."""
+    """ffmpeg at the film's own pace."""
     program = shutil.which("ffmpeg")
     assert program, "no ffmpeg: hack/setup senders"
-    paced = ("-v", "error", "-re", "-stream_loop", "-1", "-i", str(film), "-c", "copy")
+    paced = ("-v", "error", "-re", "-i", str(film), "-c", "copy")
     return process(program, *paced, *output)
 
 
@@ -104,7 +135,7 @@ def tcp_fan_out(film: Path) -> Iterator[int]:
 
     program = shutil.which("ffmpeg")
     assert program, "no ffmpeg: hack/setup senders"
-    paced = ("-v", "error", "-re", "-stream_loop", "-1", "-i", str(film), "-c", "copy")
+    paced = ("-v", "error", "-re", "-i", str(film), "-c", "copy")
     with (
         socketserver.ThreadingTCPServer(("127.0.0.1", 0), Client) as server,
         subprocess.Popen((program, *paced, "-f", "mpegts", "-"), stdout=subprocess.PIPE) as sender,
