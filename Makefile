@@ -12,13 +12,13 @@ unexport PYTHONDONTWRITEBYTECODE # every test starts processes: compiled once is
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup check test unit sim sim-mutants component e2e demo images cluster-up \
-	cluster-down bench bench-operator bench-encode generate lock clean distclean
+	cluster-down sources bench bench-operator bench-encode generate lock clean distclean
 
 PYTHON3 := .venv/bin/python
 CLUSTER_PY := $(PYTHON3) hack/cluster/cluster.py
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@sed -n 's/^#   \([A-Z_]* .*\)/  \1/p' $(MAKEFILE_LIST)
 
 setup: ## .venv with the pinned Python dependencies and the project
@@ -67,6 +67,10 @@ e2e: setup ## the end-to-end tests, on clusters of their own
 
 demo: setup ## a cluster, a live channel, an image update, and the proof that no frame was lost
 	$(PYTHON3) hack/demo.py $(if $(CLUSTER),--kind $(CLUSTER)) $(if $(NODES),--nodes $(NODES))
+
+sources: setup ## each kind of live source for real, handovers in the middle (ARGS="udp rtmp")
+	@hack/setup senders
+	$(PYTHON3) -m hack.sources $(ARGS)
 
 bench: bench-operator bench-encode ## all benchmarks
 

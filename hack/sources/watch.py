@@ -223,6 +223,8 @@ def _watched(folder: Path, url: str, updates: list[Update]) -> Row:
             said, _ = probe.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:
             raise WatchError(f"the probe's report: not within {END_S:g} s") from None
+    if not said:
+        raise WatchError(f"the probe has no report: {(folder / 'probe.log').read_text().strip()}")
     found: Row = json.loads(said)
     return found
 
