@@ -20,12 +20,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
 import yaml
+from hack.bench_operator.processes import free_port
 from hack.soak.memory import Memory, rss_mb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,10 @@ CHANNEL: dict[str, Any] = {
     },
 }
 Row = dict[str, Any]
+
+
+class SoakError(Exception):
+    """The channel did not come to be."""
 
 
 def say(text: str) -> None:
@@ -76,12 +81,17 @@ class Lines:
                 return
 
     def wait_for(self, kind: str, seconds: float) -> Row:
-        """The next of a type. Raises queue.Empty when it does not come."""
+        """The next of a type. Raises SoakError when it does not come."""
         deadline_s = time.monotonic() + seconds
-        while True:
-            row = self._rows.get(timeout=max(0.0, deadline_s - time.monotonic()))
-            if row["type"] == kind:
-                return row
+        while time.monotonic() < deadline_s:
+            with suppress(Empty):
+                row = self._rows.get(timeout=1.0)
+                if row["type"] == kind:
+                    return row
+                continue
+            if self._process.poll() is not None:
+                raise SoakError(f"it ended with {self._process.returncode} before any {kind}")
+        raise SoakError(f"no {kind} within {seconds:.0f} s")
 
 
 @contextmanager
@@ -121,7 +131,8 @@ def soak(minutes: float, handovers: int) -> list[str]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hitless-soak-")))
         channel = folder / "channel.yaml"
         write_channel(channel, VERSIONS[0])
-        local = stack.enter_context(hitless("local", str(channel), "--port", "0", "--json"))
+        port = str(free_port())
+        local = stack.enter_context(hitless("local", str(channel), "--port", port, "--json"))
         lines = Lines(local)
         url = str(lines.wait_for("addresses", START_S_MAX)["hls"])
         probe = stack.enter_context(hitless("probe", url, "--json", "--wait", str(START_S_MAX)))
@@ -167,7 +178,10 @@ def main() -> int:
     parser.add_argument("--handovers", type=int, default=20, help="spread over the time")
     options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    faults = soak(options.minutes, options.handovers)
+    try:
+        faults = soak(options.minutes, options.handovers)
+    except SoakError as error:
+        faults = [str(error)]
     for fault in faults:
         say(f"FAULT: {fault}")
     return 1 if faults else 0
