@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -58,6 +59,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no such kind: {', '.join(sorted(unknown))}; choose of {', '.join(KINDS)}")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way
     with tempfile.TemporaryDirectory(prefix="hitless-sources-") as made:
         folder = options.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)

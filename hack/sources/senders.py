@@ -12,6 +12,7 @@ import socket
 import socketserver
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from pathlib import Path
 
 KINDS = ("udp", "rtp", "tcp", "rtmp", "hls-ts", "hls-fmp4")
 NGINX = Path(__file__).parents[2] / ".venv" / "nginx-rtmp"
+START_S_MAX = 60
 _NGINX_CONF = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 load_module {nginx}/ngx_rtmp_module.so;
@@ -68,7 +70,11 @@ def sent(kind: str, film: Path, folder: Path) -> Iterator[str]:
         else:
             port = stack.enter_context(web_server(folder))
             pieces = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "20")
-            fragments = ("-hls_segment_type", "fmp4") if kind == "hls-fmp4" else ()
+            fragments = (
+                ("-bsf:a", "aac_adtstoasc", "-hls_segment_type", "fmp4")
+                if kind == "hls-fmp4"
+                else ()
+            )
             target = str(folder / "film.m3u8")
             stack.enter_context(ffmpeg(film, *pieces, *fragments, target))
             yield f"http://127.0.0.1:{port}/film.m3u8"
@@ -91,8 +97,10 @@ def rtmp_server(folder: Path) -> Iterator[int]:
     conf.write_text(_NGINX_CONF.format(folder=folder, nginx=NGINX, port=port))
     (folder / "logs").mkdir()
     with process(str(NGINX / "nginx"), "-p", str(folder), "-c", str(conf)):
-        while not _is_open(port):  # bounded by the test's own time limit
-            threading.Event().wait(0.05)
+        until_s = time.monotonic() + START_S_MAX
+        while not _is_open(port):
+            assert time.monotonic() < until_s, f"nginx does not listen after {START_S_MAX} s"
+            time.sleep(0.05)
         yield port
 
 
