@@ -1,7 +1,8 @@
 """A tiny encoder for the tests of `hitless local`: the real peer machine, and no media.
 
 Run as a program with the encoder's environment. Its version says how it behaves: `crash` exits at
-once, `mute` never serves, `fussy` refuses the handover, any other works.
+once, `unable` because of its configuration, `mute` never serves, `fussy` refuses the handover, any
+other works.
 """
 
 # ruff: noqa: ARG002 - the signatures are gRPC's
@@ -48,6 +49,7 @@ from hitless_handover.peer_model import (
     Take,
 )
 from hitless_handover.peer_rules import ACCEPTED, leading_term
+from hitless_wire import exits
 from hitless_wire._gen import handover_pb2 as pb
 from hitless_wire._gen import handover_pb2_grpc as services
 from hitless_wire.codec import (
@@ -309,6 +311,9 @@ async def main() -> None:
     if version == "crash":
         print("no such codec: oops", flush=True)
         sys.exit(3)
+    if version == "unable":
+        print("profiles.v180.codec: no such encoder here", flush=True)
+        sys.exit(exits.CONFIGURATION)
     if version == "mute":
         await asyncio.Event().wait()
     host, port = os.environ["HITLESS_GRPC_HOST"], os.environ["HITLESS_GRPC_PORT"]

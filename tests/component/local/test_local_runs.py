@@ -60,6 +60,23 @@ async def test_successor_that_crashes_leaves_the_channel_on_air(channel: Path, d
     assert run.record()["active"]["name"] == "demo-1"
 
 
+async def test_encoder_that_can_not_work_is_named_and_not_started_again(
+    channel: Path, data: Path
+) -> None:
+    change(channel, "encoder:v1", "encoder:unable")
+    async with local_run(channel, data) as run:
+        trouble = await run.until_notice("EncoderConfigInvalid")
+        assert "profiles.v180.codec: no such encoder here" in trouble["message"]
+        assert run.record()["active"]["name"] == "demo-1"
+        change(channel, "encoder:unable", "encoder:v1")
+        await run.until_notice("OnAir")
+        change(channel, "encoder:v1", "encoder:unable")
+        aborted = await run.until_notice("HandoverAborted")
+        assert "EncoderConfigInvalid" in aborted["message"]
+        assert not run.notices("EncoderLost")
+        assert await run.stop() == 0
+
+
 async def test_refused_update_is_aborted(channel: Path, data: Path) -> None:
     change(channel, "encoder:v1", "encoder:fussy")
     async with local_run(channel, data, "--update", "v2", "--exit-after-update") as run:
