@@ -55,6 +55,7 @@ sim-mutants: setup ## planted bugs, each of which the simulator must find
 
 component: setup ## each process for real, with its neighbours played by the test
 	@hack/setup senders
+	@hack/setup players
 	$(PYTHON3) hack/control_plane.py --tools
 	.venv/bin/pytest -n 2 --dist loadfile tests/component
 
