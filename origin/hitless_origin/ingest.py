@@ -313,7 +313,7 @@ def _refused(request: web.Request, refusal: PushRefused) -> web.Response:
         encoder,
         request.path,
         refusal.status,
-        refusal,
+        refusal.text(),
         extra=_told(request),
     )
     response = web.json_response(refusal.body(), status=refusal.status)
