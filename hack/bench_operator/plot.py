@@ -8,6 +8,7 @@ from hack.bench_operator.report import HOUR_S, Run
 
 WIDTH, HEIGHT, MARGIN = 260, 190, 42
 Series = list[tuple[str, str, list[tuple[int, float]]]]  # label, colour, (channels, value)
+WATCH_S = 300.0  # then it is renewed
 OURS, PEER = "#1f77b4", "#d62728"
 
 
@@ -35,8 +36,13 @@ def _series(runs: dict[int, Run], *rows: tuple[str, str, str, str]) -> Series:
 
 
 def _hourly(runs: dict[int, Run]) -> list[tuple[int, float]]:
+    """Of those that were watched for as long as a watch lasts."""
     rest = ((n, run["rest"]) for n, run in runs.items())
-    return [(n, step["api_calls"] * HOUR_S / step["seconds"]) for n, step in rest]
+    return [
+        (n, step["api_calls"] * HOUR_S / step["seconds"])
+        for n, step in rest
+        if step["seconds"] >= WATCH_S
+    ]
 
 
 def _ratios(runs: dict[int, Run]) -> Series:
