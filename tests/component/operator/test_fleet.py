@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.component.operator.fake_api import Document
 from tests.component.operator.fleet_lab import (
     KEY,
     PAGE,
@@ -437,6 +441,36 @@ async def test_channels_are_listed_once() -> None:
         await now.run_to_the_end()
         lists = [path for verb, path, _ in now.api.asked if path.endswith("/encoderdeployments")]
         assert len(lists) == 2, "a page each"
+
+
+async def test_nobody_sees_half_a_list() -> None:
+    async with fleet(2 * PAGE) as now:
+        now.watch()
+        found = await asyncio.gather(*(now.kube.kept_channels(KEY.namespace) for _ in range(2)))
+        assert [len(rows) for rows in found] == [2 * PAGE, 2 * PAGE]
+        lists = [path for verb, path, _ in now.api.asked if path.endswith("/encoderdeployments")]
+        assert len(lists) == 2, "a page each, for both"
+
+
+async def test_what_the_watch_tells_while_channels_are_listed_is_newer() -> None:
+    async with fleet(2 * PAGE) as now:
+        now.watch()
+        pages = now.kube.channels
+
+        async def slowly(namespace: str) -> AsyncIterator[Document]:
+            async for body in pages(namespace):
+                if body["metadata"]["name"] == "ch2":
+                    newer = copy.deepcopy(body)
+                    newer["metadata"]["resourceVersion"] = "99999"
+                    now.kube.channel_changed(newer, gone=False)
+                    now.kube.channel_changed(now.api.with_owners("ch3"), gone=True)
+                yield body
+
+        now.kube.channels = slowly  # type: ignore[method-assign]
+        found = {row.name: row.version for row in await now.kube.kept_channels(KEY.namespace)}
+        assert found["ch2"] == 99999
+        assert "ch3" not in found
+        assert len(found) == 2 * PAGE - 1
 
 
 async def test_a_watch_that_begins_anew_tells_of_no_end_so_channels_are_listed_again() -> None:
