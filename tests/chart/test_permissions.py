@@ -66,7 +66,7 @@ def _completed(now: Lab) -> bool:
 
 async def _work(*, guards: bool = True) -> list[tuple[str, str, bool]]:
     """All requests of the client: a start, an update to its end, no guard against evictions any
-    more, an encoder whose name is taken; an update of a fleet.
+    more, a look that knows nothing, an encoder whose name is taken; an update of a fleet.
     """
     async with live_channel(guards=guards) as now:
         await Kube(now.client).is_served()
@@ -75,6 +75,8 @@ async def _work(*, guards: bool = True) -> list[tuple[str, str, bool]]:
         await now.run(2)
         now.api.apply(KEY.name, spec("localhost/encoder:v2", evictionStrategy="None"))
         await now.look()
+        now.mirrors[-1].forget(KEY)
+        await now.reconciler.look(KEY)
         await now.announcer.sent()
         asked = now.api.asked
     async with lab(guards=guards) as now:
