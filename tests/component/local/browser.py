@@ -60,10 +60,11 @@ class Viewer:
 
 
 @asynccontextmanager
-async def watching(
-    url: str, folder: Path, *, player: str = "hls", language: str = ""
-) -> AsyncIterator[Viewer]:
-    """A browser that plays a URL for as long as the context. player: hls or shaka."""
+async def watching(url: str, folder: Path, *, player: str, language: str) -> AsyncIterator[Viewer]:
+    """A browser that plays a URL for as long as the context. player: hls or shaka.
+
+    language: of the sound track that the viewer has chosen.
+    """
     viewer = Viewer()
     application = web.Application()
     application.router.add_post("/story", viewer.told)
