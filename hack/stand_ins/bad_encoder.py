@@ -205,8 +205,8 @@ def _init() -> None:
     """Another level in the parameter sets' box than in the parameter sets."""
     describe = video.describe
 
-    def spoiled(settings: VideoSettings) -> VideoTrack:
-        track = describe(settings)
+    def spoiled(settings: VideoSettings, **rest: Any) -> VideoTrack:
+        track = describe(settings, **rest)
         at = track.init.index(b"avcC") + _LEVEL_OF_AVCC
         level = bytes([track.init[at] + 1])
         return replace(track, init=track.init[:at] + level + track.init[at + 1 :])
