@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_S = 10.0
 START_S_MAX = 300.0
 END_S_MAX = 60.0
+STALL_TOLERANCE_S = 20.0  # memory and frames are looked at, not speed
 VERSIONS = ("v1", "v2")  # presets superfast and veryfast
 CHANNEL: dict[str, Any] = {
     "apiVersion": "hitless.video/v1alpha1",
@@ -135,7 +136,8 @@ def soak(minutes: float, handovers: int) -> list[str]:
         local = stack.enter_context(hitless("local", str(channel), "--port", port, "--json"))
         lines = Lines(local)
         url = str(lines.wait_for("addresses", START_S_MAX)["hls"])
-        probe = stack.enter_context(hitless("probe", url, "--json", "--wait", str(START_S_MAX)))
+        patience = ("--wait", str(START_S_MAX), "--stall-tolerance", str(STALL_TOLERANCE_S))
+        probe = stack.enter_context(hitless("probe", url, "--json", *patience))
         memory = Memory()
         started_s = time.monotonic()
         asked = 0
