@@ -1,4 +1,4 @@
-"""Real senders for live sources: ffmpeg, nginx with its RTMP module, and what fans out bytes.
+"""Real senders for live sources: ffmpeg, nginx with its RTMP module, an RTSP server, a fan-out.
 
 `sent` starts one kind of them. The encoder's tests use it too.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import random
 import shutil
 import socket
 import socketserver
@@ -18,8 +19,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-KINDS = ("udp", "rtp", "tcp", "rtmp", "hls-ts", "hls-fmp4")
+KINDS = ("udp", "rtp", "tcp", "rtmp", "rtsp", "hls-ts", "hls-fmp4")
 NGINX = Path(__file__).parents[2] / ".venv" / "nginx-rtmp"
+RTSP_SERVER = Path(__file__).parents[2] / ".venv" / "rtsp-server"
+RTSP_MEDIA_PORTS = 32  # two for each stream of the publisher and of each client
 START_S_MAX = 60
 _NGINX_CONF = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -30,6 +33,20 @@ rtmp {{
   server {{ listen 127.0.0.1:{port}; application live {{ live on; wait_key on; }} }}
 }}
 """
+# Clients that come before the publisher records would end this server.
+_RTSP_JS = """
+const {{ RtspServer }} = require("{package}/node_modules/rtsp-streaming-server");
+const server = new RtspServer({{
+  serverPort: {publish}, clientPort: {play}, rtpPortStart: {media}, rtpPortCount: {media_ports},
+}});
+server.PublishServer.start();
+const waiting = setInterval(() => {{
+  const streams = Object.values(server.Mounts.mounts["/film"]?.streams ?? {{}});
+  if (streams.length < 2 || !streams.every((stream) => stream.listenerRtcp)) return;
+  clearInterval(waiting);
+  server.ClientServer.start();
+}}, 50);
+"""
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -37,6 +54,20 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         free.bind(("127.0.0.1", 0))
         found: int = free.getsockname()[1]
     return found
+
+
+def free_media_ports(count: int) -> int:
+    """The first, an even one, of so many UDP ports in a row, below those that the kernel gives."""
+    while True:
+        first = random.randrange(20_000, 32_000, count)
+        try:
+            with ExitStack() as stack:
+                for port in range(first, first + count):
+                    taken = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    taken.bind(("", port))
+        except OSError:
+            continue
+        return first
 
 
 @contextmanager
@@ -67,6 +98,8 @@ def sent(kind: str, film: Path, folder: Path) -> Iterator[str]:
             url = f"rtmp://127.0.0.1:{stack.enter_context(rtmp_server(folder))}/live/film"
             stack.enter_context(ffmpeg(film, "-f", "flv", url))
             yield url
+        elif kind == "rtsp":
+            yield stack.enter_context(rtsp_relay(film, folder))
         else:
             port = stack.enter_context(web_server(folder))
             pieces = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "20")
@@ -97,11 +130,40 @@ def rtmp_server(folder: Path) -> Iterator[int]:
     conf.write_text(_NGINX_CONF.format(folder=folder, nginx=NGINX, port=port))
     (folder / "logs").mkdir()
     with process(str(NGINX / "nginx"), "-p", str(folder), "-c", str(conf)):
-        until_s = time.monotonic() + START_S_MAX
-        while not _is_open(port):
-            assert time.monotonic() < until_s, f"nginx does not listen after {START_S_MAX} s"
-            time.sleep(0.05)
+        _wait_until_open(port, "nginx")
         yield port
+
+
+@contextmanager
+def rtsp_relay(film: Path, folder: Path) -> Iterator[str]:
+    """A server that ffmpeg publishes to, over UDP, and that relays over UDP; the URL."""
+    node, program = shutil.which("node"), shutil.which("ffmpeg")
+    assert node, "no node: hack/setup senders"
+    assert program, "no ffmpeg: hack/setup senders"
+    assert (RTSP_SERVER / ".hitless").exists(), "no RTSP server: hack/setup senders"
+    publish, play = free_port(), free_port()
+    script = _RTSP_JS.format(
+        package=RTSP_SERVER,
+        publish=publish,
+        play=play,
+        media=free_media_ports(RTSP_MEDIA_PORTS),
+        media_ports=RTSP_MEDIA_PORTS,
+    )
+    described = folder / "film.mp4"  # RTSP says at the start what sound it is; MPEG-TS does not
+    copied = ("-i", str(film), "-c", "copy", "-bsf:a", "aac_adtstoasc", str(described))
+    subprocess.run((program, "-v", "error", *copied), stdin=subprocess.DEVNULL, check=True)
+    with process(node, "-e", script):
+        _wait_until_open(publish, "the RTSP server")
+        with ffmpeg(described, "-f", "rtsp", f"rtsp://127.0.0.1:{publish}/film"):
+            _wait_until_open(play, "the RTSP server's port for players")
+            yield f"rtsp://127.0.0.1:{play}/film"
+
+
+def _wait_until_open(port: int, who: str) -> None:
+    until_s = time.monotonic() + START_S_MAX
+    while not _is_open(port):
+        assert time.monotonic() < until_s, f"{who} does not listen after {START_S_MAX} s"
+        time.sleep(0.05)
 
 
 def _is_open(port: int) -> bool:

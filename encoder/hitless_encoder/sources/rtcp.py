@@ -2,39 +2,55 @@
 
 FFmpeg counts the packets of an RTSP session from when it joined. What all sessions share is the
 sender's clock: FFmpeg adds it to each packet (a producer reference time) once a sender report has
-come. Called by the thread that demultiplexes.
+come. A packet's time follows from that report and its RTP time stamp alone, so sessions that get
+the same reports agree to the microsecond. Called by the thread that demultiplexes.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from av.packet import Packet
 
-STEADY_US = 5_000  # sender reports that disagree by less count as the same
 _MICRO = Fraction(1, 1_000_000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """The newest packet of a stream with the sender's time. pts: FFmpeg's."""
+
+    pts: int
+    wall_us: int
+
+
 class SenderTime:
-    """Time stamps of one connection; per stream, the offset of the sender's clock."""
+    """Time stamps of one connection."""
 
     def __init__(self) -> None:
-        self._offsets_us: dict[int, int] = {}
+        self._newest: dict[int, _Said] = {}
+        self._begun = set[int]()
 
     def stamp(self, packet: Packet[Any]) -> bool:
-        """Write the sender's time, microseconds since the epoch, into a packet."""
+        """Write the sender's time, microseconds since the epoch, into a packet.
+
+        False while it is not known. Of several sound packets in one of RTP the first has the
+        sender's time, and the others count on from it.
+        """
+        stream = packet.stream_index
         if packet.pts is None:
-            return True
-        pts_us = round(packet.pts * packet.time_base / _MICRO)
+            return stream in self._newest
         if packet.has_sidedata("prft"):
             wall_us = struct.unpack_from("=q", bytes(packet.get_sidedata("prft")))[0]
-            known = self._offsets_us.get(packet.stream_index)
-            if known is None or abs(wall_us - pts_us - known) > STEADY_US:
-                self._offsets_us[packet.stream_index] = wall_us - pts_us
-        offset = self._offsets_us.get(packet.stream_index)
-        if offset is None:
+            if stream not in self._begun:  # FFmpeg's parser gives the first that of the next
+                self._begun.add(stream)
+                return False
+            self._newest[stream] = _Said(pts=packet.pts, wall_us=wall_us)
+        said = self._newest.get(stream)
+        if said is None:
             return False
-        packet.pts, packet.dts, packet.time_base = pts_us + offset, None, _MICRO
+        since_us = round((packet.pts - said.pts) * packet.time_base / _MICRO)
+        packet.pts, packet.dts, packet.time_base = said.wall_us + since_us, None, _MICRO
         return True

@@ -20,6 +20,7 @@ from hitless_encoder.errors import ConfigurationError, SourceError
 from hitless_encoder.sources.grid import TS_SCALE, TS_TIMESCALE, TickScale
 from hitless_encoder.sources.receiver import (
     POLL_SECONDS,
+    SOCKET_BUFFER_BYTES,
     SocketAddress,
     SocketReceiver,
     connect_socket,
@@ -148,8 +149,8 @@ class UrlTransport:
     def opened(self) -> Iterator[InputContainer]:
         """See Transport."""
         options = {"probesize": str(PROBE_BYTES), "analyzeduration": "3000000"}
-        if self._scheme == "rtsp":
-            options["rtsp_transport"] = "tcp"
+        if self._scheme == "rtsp":  # over UDP from a server that refuses TCP
+            options |= {"rtsp_flags": "prefer_tcp", "buffer_size": str(SOCKET_BUFFER_BYTES)}
         elif self._scheme in {"rtmp", "rtmps"}:
             options["rtmp_live"] = "live"
         timeout = (OPEN_SECONDS, self.silence_seconds)
