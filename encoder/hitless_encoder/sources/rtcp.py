@@ -9,11 +9,14 @@ the same reports agree to the microsecond. Called by the thread that demultiplex
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from av.packet import Packet
+
+from hitless_encoder.errors import SourceError
 
 _MICRO = Fraction(1, 1_000_000)
 
@@ -27,9 +30,12 @@ class _Said:
 
 
 class SenderTime:
-    """Time stamps of one connection."""
+    """Time stamps of one connection. read_seconds: after these without data FFmpeg ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str, read_seconds: float) -> None:
+        self._url = url
+        self._read_seconds = read_seconds
+        self._came_s = time.monotonic()
         self._newest: dict[int, _Said] = {}
         self._begun = set[int]()
 
@@ -37,8 +43,12 @@ class SenderTime:
         """Write the sender's time, microseconds since the epoch, into a packet.
 
         False while it is not known. Of several sound packets in one of RTP the first has the
-        sender's time, and the others count on from it.
+        sender's time, and the others count on from it. Raises SourceError for what FFmpeg's parser
+        held back until the connection timed out: that it came only now would look like a jump.
         """
+        before_s, self._came_s = self._came_s, time.monotonic()
+        if self._came_s - before_s >= self._read_seconds:
+            raise SourceError(f"no data from {self._url} for {self._read_seconds:g} s")
         stream = packet.stream_index
         if packet.pts is None:
             return stream in self._newest

@@ -59,7 +59,7 @@ class Transport(Protocol):
     def stamp(self) -> Stamp:
         """What makes a packet's time stamps those of the source, for one connection.
 
-        False for a packet whose time can't be told yet.
+        False for a packet whose time can't be told yet. Raises SourceError.
         """
         ...
 
@@ -180,7 +180,9 @@ class UrlTransport:
 
     def stamp(self) -> Stamp:
         """See Transport."""
-        return SenderTime().stamp if self._scheme == "rtsp" else _as_it_is
+        if self._scheme == "rtsp":
+            return SenderTime(self.url, self.silence_seconds).stamp
+        return _as_it_is
 
     def traffic(self) -> tuple[int, int]:
         """See Transport; FFmpeg does not say."""
