@@ -22,6 +22,7 @@ from pathlib import Path
 KINDS = ("udp", "rtp", "tcp", "rtmp", "rtsp", "hls-ts", "hls-fmp4")
 NGINX = Path(__file__).parents[2] / ".venv" / "nginx-rtmp"
 RTSP_SERVER = Path(__file__).parents[2] / ".venv" / "rtsp-server"
+PORTS_TRIES_MAX = 100
 RTSP_MEDIA_PORTS = 32  # two for each stream of the publisher and of each client
 START_S_MAX = 60
 _NGINX_CONF = """
@@ -58,7 +59,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 def free_media_ports(count: int) -> int:
     """The first, an even one, of so many UDP ports in a row, below those that the kernel gives."""
-    while True:
+    for _ in range(PORTS_TRIES_MAX):
         first = random.randrange(20_000, 32_000, count)
         try:
             with ExitStack() as stack:
@@ -68,6 +69,7 @@ def free_media_ports(count: int) -> int:
         except OSError:
             continue
         return first
+    raise RuntimeError(f"no {count} free UDP ports in a row")
 
 
 @contextmanager
