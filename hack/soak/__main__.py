@@ -184,6 +184,8 @@ def main() -> int:
         faults = soak(options.minutes, options.handovers)
     except SoakError as error:
         faults = [str(error)]
+    except KeyboardInterrupt:
+        faults = ["stopped before its end"]
     for fault in faults:
         say(f"FAULT: {fault}")
     return 1 if faults else 0
