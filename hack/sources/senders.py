@@ -25,6 +25,7 @@ RTSP_SERVER = Path(__file__).parents[2] / ".venv" / "rtsp-server"
 PORTS_TRIES_MAX = 100
 RTSP_MEDIA_PORTS = 32  # two for each stream of the publisher and of each client
 START_S_MAX = 60
+END_S_MAX = 10
 _NGINX_CONF = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 load_module {nginx}/ngx_rtmp_module.so;
@@ -74,12 +75,16 @@ def free_media_ports(count: int) -> int:
 
 @contextmanager
 def process(*command: str) -> Iterator[None]:
-    """A process for as long as the context; its end is ours."""
+    """A process for as long as the context; its end, and that of its own processes, is ours."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as running:
         try:
             yield
         finally:
-            running.kill()
+            running.terminate()  # nginx ends its workers then; killed, it would leave them
+            try:
+                running.wait(END_S_MAX)
+            except subprocess.TimeoutExpired:
+                running.kill()
 
 
 @contextmanager
