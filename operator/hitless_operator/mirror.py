@@ -50,7 +50,7 @@ class MirroredKube(Kube):
         return version == INCOMPARABLE or version > self._stored.get(key, INCOMPARABLE)
 
     def pods_listed(self, key: Key) -> None:
-        """A watch has begun anew, and there is a pod of the channel: others may be gone."""
+        """A watch has begun anew, of channels or of pods: some of the channel's may be gone."""
         self._pods.pop(key, None)
 
     def pod_changed(self, key: Key, pod: Document, *, gone: bool) -> None:

@@ -42,10 +42,10 @@ class Mirror(Protocol):
     """What is needed of MirroredKube."""
 
     def channel_changed(self, key: Key, body: Document, *, gone: bool) -> bool:
-        """A CR was seen, or its end. Whether it is news."""
+        """A CR was seen, or its end. Whether it is news: an own status is none."""
 
     def pods_listed(self, key: Key) -> None:
-        """A watch has begun anew."""
+        """A watch has begun anew: pods may be gone."""
 
     def pod_changed(self, key: Key, pod: Document, *, gone: bool) -> None:
         """A pod of a channel was seen, or its end."""
@@ -93,12 +93,14 @@ def registry_of_kopf(
         *, namespace: str | None, name: str, body: kopf.Body, type: str | None, **_: Any
     ) -> None:
         key, gone = Key(namespace or "", name), type == "DELETED"
-        if mirror.channel_changed(key, dict(body), gone=gone):
-            add(key)
-        if type is None:
+        is_news = mirror.channel_changed(key, dict(body), gone=gone)
+        if type is None:  # a list: the end of its last pod may have been missed, too
+            mirror.pods_listed(key)
             updates.channel_listed(dict(body))
         else:
             updates.channel_changed(dict(body), gone=gone)
+        if is_news or type is None:
+            add(key)
 
     @kopf.on.event(GROUP, VERSION, FLEET_PLURAL, registry=registry)
     async def update_changed(*, event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:

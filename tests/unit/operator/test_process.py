@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -160,6 +160,43 @@ def test_handlers_are_registered_in_a_registry_of_our_own() -> None:
     assert len(handlers) == 3
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
+
+
+class Told:
+    """A mirror and a shelf to which nothing is news."""
+
+    def __init__(self) -> None:
+        self.pods: list[Key] = []
+
+    def channel_changed(self, *_: Any, gone: bool) -> bool:
+        """As both."""
+        return gone
+
+    def forget_channels(self, namespace: str) -> None:
+        """As a shelf."""
+
+    def pods_listed(self, key: Key) -> None:
+        """As a mirror."""
+        self.pods.append(key)
+
+    def pod_changed(self, key: Key, pod: dict[str, Any], *, gone: bool) -> None:
+        """As a mirror."""
+
+
+@pytest.mark.parametrize(("event", "looks"), [(None, 1), ("MODIFIED", 0), ("DELETED", 1)])
+async def test_a_list_is_news_even_of_what_was_written_here(event: str | None, looks: int) -> None:
+    added: list[Key] = []
+    told = Told()
+    updates = ActiveUpdates(added.append, lambda key, _: added.append(key), cast(Any, told))
+    pulse = WatchPulse(2, lambda: 0.0)
+    config = Configuration(host="http://x")
+    registry = registry_of_kopf(added.append, updates, config, pulse, mirror=told)
+    handlers = registry._watching.get_all_handlers()
+    (changed,) = (h.fn for h in handlers if getattr(h.fn, "__name__", "") == "channel_changed")
+    body = {"metadata": {"namespace": "live", "name": "a"}, "spec": {}}
+    await cast(Any, changed)(namespace="live", name="a", body=body, type=event)
+    assert len(added) == looks
+    assert len(told.pods) == (event is None), "the end of its last pod may have been missed"
 
 
 def test_a_spec_is_read_or_says_why_not() -> None:
