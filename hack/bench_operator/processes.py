@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -72,11 +71,3 @@ def usage(pid: int) -> Usage:
         rss_mb=int(rows["VmRSS"].split()[0]) / 1024,
         rss_mb_max=int(rows["VmHWM"].split()[0]) / 1024,
     )
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

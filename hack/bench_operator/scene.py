@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hack.bench_operator.audit import AuditLog
-from hack.bench_operator.processes import Child, free_port
+from hack.bench_operator.processes import Child
+from hack.commands import free_port
 from hack.control_plane import MERGE, ROOT, ControlPlane, control_plane
 
 from hitless_wire.resources import Handover

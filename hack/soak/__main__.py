@@ -20,19 +20,17 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
 import yaml
-from hack.bench_operator.processes import free_port
+from hack.commands import END_S_MAX, free_port, hitless
 from hack.soak.memory import Memory, rss_mb
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_S = 10.0
 START_S_MAX = 300.0
-END_S_MAX = 60.0
 STALL_TOLERANCE_S = 20.0  # memory and frames are looked at, not speed
 VERSIONS = ("v1", "v2")  # presets superfast and veryfast
 CHANNEL: dict[str, Any] = {
@@ -93,27 +91,6 @@ class Lines:
             if self._process.poll() is not None:
                 raise SoakError(f"it ended with {self._process.returncode} before any {kind}")
         raise SoakError(f"no {kind} within {seconds:.0f} s")
-
-
-@contextmanager
-def hitless(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A command of ours, ended at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hitless_cli", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(END_S_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def write_channel(path: Path, version: str) -> None:

@@ -19,6 +19,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from hack.commands import free_port
+
 KINDS = ("udp", "rtp", "tcp", "rtmp", "rtsp", "hls-ts", "hls-fmp4")
 NGINX = Path(__file__).parents[2] / ".venv" / "nginx-rtmp"
 RTSP_SERVER = Path(__file__).parents[2] / ".venv" / "rtsp-server"
@@ -49,13 +51,6 @@ const waiting = setInterval(() => {{
   server.ClientServer.start();
 }}, 50);
 """
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as free:
-        free.bind(("127.0.0.1", 0))
-        found: int = free.getsockname()[1]
-    return found
 
 
 def free_media_ports(count: int) -> int:

@@ -6,11 +6,10 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -18,17 +17,17 @@ from threading import Thread
 from typing import Any
 
 import yaml
+from hack.commands import END_S_MAX, free_port, hitless
 from hack.sources import marks
 from hack.sources.film import HEIGHT, RATE, WIDTH
-from hack.sources.senders import free_port, sent
+from hack.sources.senders import sent
 
-ROOT = Path(__file__).resolve().parents[2]
 # The first update starts the same encoder again, so its segments must be the same bytes; the
 # second one with x264's preset superfast. See hitless_cli/local/versions.py.
 START, UPDATES = "one", ("same", "v1")
 STALL_TOLERANCE_S = 10  # of a small machine that runs all of it at once
 BEFORE_SEGMENTS = AFTER_SEGMENTS = 4  # watched before the first update and after each
-LIVE_S, HANDOVER_S, END_S, POLL_S = 90.0, 120.0, 60.0, 0.25
+LIVE_S, HANDOVER_S, POLL_S = 90.0, 120.0, 0.25
 VIDEO, AUDIO = "180p", "audio"
 _JUDGED = re.compile(r"segment (\d+) of the successor: (\w+)")
 _LOST = re.compile(r"source lost: ([^\"\n]*)")
@@ -143,29 +142,6 @@ class Story:
         self._reader.join()
 
 
-@contextmanager
-def hitless(log: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A command of ours; it is ended at the end. log: for what it says on standard error."""
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hitless_cli", *arguments],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 def write_channel(path: Path, url: str, version: str) -> None:
     """Ask for a version: the file is replaced at once, so that it is never read half."""
     spec = {"image": f"sources:{version}", "source": {"url": url}, **CHANNEL["spec"]}
@@ -203,7 +179,7 @@ def _watched(folder: Path, url: str, updates: list[Update]) -> Row:
     write_channel(file, url, START)
     with ExitStack() as stack:
         where = ("--port", str(free_port()), "--data", str(data), "--json")
-        local = stack.enter_context(hitless(folder / "local.log", "local", str(file), *where))
+        local = stack.enter_context(hitless("local", str(file), *where, log=folder / "local.log"))
         story = Story(local)
         stack.callback(story.close)
         stack.callback(local.send_signal, signal.SIGINT)
@@ -212,7 +188,7 @@ def _watched(folder: Path, url: str, updates: list[Update]) -> Row:
         options = ("--json", "--record", str(seen), "--rendition", VIDEO, "--pattern", "no")
         patience = ("--wait", str(LIVE_S), "--stall-tolerance", str(STALL_TOLERANCE_S))
         probe = stack.enter_context(
-            hitless(folder / "probe.log", "probe", addresses["hls"], *options, *patience)
+            hitless("probe", addresses["hls"], *options, *patience, log=folder / "probe.log")
         )
         _until_seen(seen, BEFORE_SEGMENTS)
         for version in UPDATES:
@@ -220,9 +196,9 @@ def _watched(folder: Path, url: str, updates: list[Update]) -> Row:
             _until_seen(seen, len(marks.segments_in(seen / VIDEO)) + AFTER_SEGMENTS)
         probe.send_signal(signal.SIGINT)
         try:
-            said, _ = probe.communicate(timeout=END_S)
+            said, _ = probe.communicate(timeout=END_S_MAX)
         except subprocess.TimeoutExpired:
-            raise WatchError(f"the probe's report: not within {END_S:g} s") from None
+            raise WatchError(f"the probe's report: not within {END_S_MAX:g} s") from None
     if not said:
         raise WatchError(f"the probe has no report: {(folder / 'probe.log').read_text().strip()}")
     found: Row = json.loads(said)
