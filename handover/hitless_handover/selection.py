@@ -17,6 +17,8 @@ decided strictly in order, k = last + 1, each once:
   delivery of k, or of a later segment. In the second case the time starts again with each
   publication, so that an encoder which runs ahead, or has a wrong clock, makes no gap while another
   one delivers.
+- A gap before deliveries that are all below the term waits `gap_us` after the last publication, if
+  that is later: they are a newcomer's, which has nothing of k, and the leader may only be late.
 - What is decided stays decided (I2). Later deliveries of it only raise the term and count as
   overlap.
 
@@ -251,11 +253,13 @@ def _due_us(state: Selection, now_us: int) -> int | None:
     if state.last is None or (ready[0].segment == state.last + 1 and _may_go(state, ready[0])):
         return now_us
     own = [slot for slot in ready if slot.segment == state.last + 1]
+    later = [slot for slot in ready if slot.segment > state.last + 1]
     known = [_first_complete_us(slot) for slot in own]
-    later = [_first_complete_us(slot) for slot in ready if slot.segment > state.last + 1]
     if later:
-        known.append(max(min(later), state.advanced_us))
+        known.append(max(min(map(_first_complete_us, later)), state.advanced_us))
     due_us = min(known) + state.rules.deadline_us
+    if not own and all(_best(state, slot).priority < state.term for slot in later):
+        due_us = max(due_us, state.advanced_us + state.rules.gap_us)
     if own and state.parts is not None:
         stuck_us = part_selection.stuck_us(state.parts, own[0].segment)
         due_us = due_us if stuck_us is None else min(due_us, stuck_us)

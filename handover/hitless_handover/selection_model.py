@@ -20,11 +20,18 @@ SWITCHES_MAX = 50  # switches remembered, the newest last
 # Players hold back three target durations. Half of that leaves time for one resent push and still
 # reaches the player before it runs dry.
 DEADLINE_PERCENT = 150
+# Viewers who hold back three have run dry by then: to wait longer would cost stalls.
+GAP_SEGMENTS = 4
 
 
 def publish_deadline_us(timeline: Timeline, percent: int = DEADLINE_PERCENT) -> int:
     """How long a segment may wait for a better delivery: percent of its length, microseconds."""
     return timeline.segment_us * percent // 100
+
+
+def gap_patience_us(timeline: Timeline) -> int:
+    """How long after a publication the leader may still deliver what only it can, microseconds."""
+    return timeline.segment_us * GAP_SEGMENTS
 
 
 class Admission(StrEnum):
@@ -47,11 +54,15 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """A channel's settings. tracks: names that make a delivery complete. deadline_us: see above."""
+    """A channel's settings. tracks: names that make a delivery complete.
+
+    deadline_us, gap_us: as `publish_deadline_us` and `gap_patience_us` have them.
+    """
 
     tracks: frozenset[str]
     segment_frames: int
     deadline_us: int
+    gap_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ RULES = selection_model.Rules(
     tracks=frozenset(TRACKS),
     segment_frames=TIMELINE.segment_frames,
     deadline_us=selection_model.publish_deadline_us(TIMELINE),
+    gap_us=selection_model.gap_patience_us(TIMELINE),
 )
 
 

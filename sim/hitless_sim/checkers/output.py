@@ -16,6 +16,7 @@ from hitless_sim.facts import (
 )
 
 PUBLISH_DEADLINE_PERCENT = 150  # of a segment: docs/origin.md, "The selection rule"
+GAP_SEGMENTS = 4  # as there: how late a leader may be before a newcomer's first segment
 EXCUSE_US = 60 * MICROSECONDS  # an encoder that ended so long ago explains a gap
 STUCK_SEGMENTS = 4  # an origin that is up decides well within this time after the deadline
 KEPT_SEGMENTS = 20  # that an encoder still has; docs/protocol.md says so
@@ -46,8 +47,9 @@ class NothingLost(Checker):
     """I1: a segment number is missing that an encoder had delivered, or should have.
 
     A gap must lie wholly outside what was delivered, end before something that was, and not be
-    recorded before the deadline. An encoder that is told to lead, and lives, sends what it withheld
-    of the undecided segments before anything later. An origin that is up decides in time.
+    recorded before the deadline, which is later where only a newcomer has delivered. An encoder
+    that is told to lead, and lives, sends what it withheld of the undecided segments before
+    anything later. An origin that is up decides in time.
     """
 
     invariant = "I1"
@@ -89,6 +91,17 @@ class NothingLost(Checker):
         since = known_since_us(self.story)
         if since is not None and gap.at_us < since + deadline_us(self.story):
             raise self.object(gap, f"segment {gap.first} is given up before its deadline")
+        self._see_newcomer(gap)
+
+    def _see_newcomer(self, gap: Gap) -> None:
+        """What follows is below the term: the leader, which has nothing later, had its time."""
+        offers = [(k, o.priority) for k, by in self.story.offers.items() for o in by.values()]
+        term = max((priority for segment, priority in offers if segment < gap.first), default=0)
+        passed = any(priority >= term for segment, priority in offers if segment > gap.last)
+        since_us = max(self.story.advanced_us, self.story.restarted_us)
+        if not passed and gap.at_us < since_us + GAP_SEGMENTS * self.story.segment_us:
+            message = f"segment {gap.first} is given up for a newcomer before its leader's time"
+            raise self.object(gap, message)
 
     def _see_withheld(self, gap: Gap, segment: int) -> None:
         """All are well and each of them withheld it."""

@@ -37,6 +37,13 @@ ORIGIN: tuple[Mutant, ...] = (
         "nobody gets the time to deliver",
     ),
     Mutant(
+        "newcomer-makes-a-gap",
+        f"{CORE}.selection",
+        "        due_us = max(due_us, state.advanced_us + state.rules.gap_us)",
+        "        pass",
+        "a leader that is only late loses a segment to a newcomer that has just begun",
+    ),
+    Mutant(
         "decided-twice",
         f"{CORE}.selection",
         ("        last=slot.segment,\n        term=term,"),

@@ -42,7 +42,9 @@ class Air:
 
     def __init__(self, grid: PartGrid = GRID, *, on_air: bool = True) -> None:
         self.state = Selection(
-            rules=Rules(tracks=TRACKS, segment_frames=60, deadline_us=PATIENCE_US),
+            rules=Rules(
+                tracks=TRACKS, segment_frames=60, deadline_us=PATIENCE_US, gap_us=8_000_000
+            ),
             parts=Parts(rules=PartRules.of(grid, TRACKS, 150)),
         )
         self.now_us = 0

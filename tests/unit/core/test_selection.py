@@ -33,7 +33,10 @@ TRACKS = ("v0", "v1", "audio")
 FRAMES = 60
 SEGMENT_US = 2_000_000
 DEADLINE_US = 3_000_000
-RULES = Rules(tracks=frozenset(TRACKS), segment_frames=FRAMES, deadline_us=DEADLINE_US)
+GAP_US = 8_000_000
+RULES = Rules(
+    tracks=frozenset(TRACKS), segment_frames=FRAMES, deadline_us=DEADLINE_US, gap_us=GAP_US
+)
 
 
 class Channel:
@@ -324,6 +327,38 @@ def test_a_missing_segment_that_comes_in_time_is_no_gap(channel: Channel) -> Non
     channel.wait(DEADLINE_US - 1)
     channel.push(11, "a", 1)
     assert channel.segments() == [10, 11, 12]
+
+
+def test_before_a_newcomers_first_segment_the_leader_may_be_later(channel: Channel) -> None:
+    channel.push(10, "a", 2)
+    channel.wait(SEGMENT_US)
+    channel.push(12, "new", 1)
+    channel.wait(GAP_US - SEGMENT_US - 1)
+    channel.push(11, "a", 2)
+    assert channel.segments() == [10, 11, 12]
+    assert channel.gaps == []
+    assert channel.state.fallbacks == 1  # 12, which has waited for its own deadline by now
+
+
+def test_before_a_newcomers_first_segment_a_leader_that_is_gone_is_not_waited_for(
+    channel: Channel,
+) -> None:
+    channel.push(10, "a", 2)
+    channel.wait(SEGMENT_US)
+    channel.push(12, "new", 1)
+    assert channel.wait(GAP_US - SEGMENT_US - 1) == []
+    [gap, publish, switched] = channel.wait(1)
+    assert gap == RecordGap(first=11, last=11)
+    assert isinstance(publish, Publish)
+    assert publish.fallback
+    assert isinstance(switched, Switched)
+
+
+def test_a_leader_that_went_past_a_segment_is_not_waited_for_longer(channel: Channel) -> None:
+    channel.push(10, "a", 2)
+    channel.push(12, "new", 1)
+    channel.push(12, "a", 2)
+    assert channel.wait(DEADLINE_US)[0] == RecordGap(first=11, last=11)
 
 
 def test_incomplete_segments_in_a_gap_are_dropped(channel: Channel) -> None:
