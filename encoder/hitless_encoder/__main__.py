@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 from pydantic import ValidationError
 
-from hitless_encoder import last_words
+from hitless_encoder import allocator, last_words
 from hitless_encoder.clock import SystemClock
 from hitless_encoder.control.conductor import Conductor
 from hitless_encoder.control.incumbent import Incumbents
@@ -203,6 +203,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     logs.set_up(os.environ)
+    allocator.give_pictures_back()
     av.logging.set_level(av.logging.ERROR)
     try:
         config = read_config(options.config)

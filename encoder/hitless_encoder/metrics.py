@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 
 from hitless_encoder.clock import MICROSECONDS
 from hitless_encoder.session import Session, Snapshot
-from hitless_encoder.sources import SourceState
+from hitless_encoder.sources import Agreement, SourceState
 from hitless_handover.messages import PeerPhase, Role
 from hitless_handover.peer_model import Side
 
@@ -47,6 +47,11 @@ _OF_SNAPSHOT: Counts = (
     ),
     ("frames_dropped", "Pictures of the source that had no place.", lambda s: s.dropped),
     ("source_losses", "Times that the source was lost.", lambda s: s.source_losses),
+    (
+        "source_moves",
+        "Times that the source's clock or time code moved, and its frames were numbered anew.",
+        lambda s: s.source_moves,
+    ),
     ("source_received_bytes", "Bytes of a network source.", lambda s: s.received_bytes),
     ("push_failures", "Segments that the origin did not store.", lambda s: s.push_failures),
     ("push_dropped", "Segments dropped from a full queue.", lambda s: s.push_dropped),
@@ -130,6 +135,12 @@ class Metrics:
     def _source(self, seen: Snapshot) -> Iterator[Metric]:
         states = {str(state): float(state is seen.source_state) for state in SourceState}
         yield _gauges("source_state", "1 for the state that the source is in.", "state", states)
+        yield _counters(
+            "source_timecodes",
+            "Pictures of a live source, by whether their absolute time agrees with the timeline.",
+            "agreement",
+            {str(agreement): float(seen.agreements.get(agreement, 0)) for agreement in Agreement},
+        )
         yield _gauge("source_waiting_bytes", "Received and not yet read.", seen.waiting_bytes)
         yield _gauge(
             "source_sound_lead_seconds",

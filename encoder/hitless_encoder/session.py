@@ -22,7 +22,7 @@ from hitless_encoder.ladder import Encoded, Ladder
 from hitless_encoder.mailbox import Closed
 from hitless_encoder.plan import plan_media
 from hitless_encoder.sink import Channel, PushOutcome, Sink, SinkReport
-from hitless_encoder.sources import Source, SourceState, open_source
+from hitless_encoder.sources import Agreement, Source, SourceState, open_source
 from hitless_encoder.tally import Tally
 from hitless_handover.leadership import Lead
 from hitless_handover.timeline import Anchor, Timeline
@@ -41,6 +41,8 @@ class Snapshot:
     head_segment: the newest that the origin holds in all tracks, or that was withheld from it.
     encoded_segment: the newest made.
     received_bytes, waiting_bytes: of a network source. source_losses: times that it was lost.
+    source_moves: times that its anchor was given up. agreements: pictures by what their statement
+    of absolute time was worth.
     sound_lead_ms: newest sound to newest picture, None where that says nothing. init_digests:
     sha256. encode_time_ms: of the newest segments, oldest first, for the slowest track.
     speed_percent: 100 is real time; 0 before anything was made. failure: why the encoder has
@@ -62,6 +64,8 @@ class Snapshot:
     repeated: int
     dropped: int
     source_losses: int
+    source_moves: int
+    agreements: Mapping[Agreement, int]
     sound_lead_ms: int | None
     received_bytes: int
     waiting_bytes: int
@@ -124,6 +128,7 @@ class Session:
         self._line = self.media.timeline
         self._on_pushed = on_pushed
         self._source = self._open_source(config)
+        self._states_time = config.source.timecode is not None
         self._ladder = Ladder(
             video=self.media.video,
             sound=config.audio,
@@ -192,6 +197,8 @@ class Session:
             repeated=report.repeated,
             dropped=report.dropped,
             source_losses=report.losses,
+            source_moves=report.moves,
+            agreements=report.agreements,
             sound_lead_ms=report.sound_lead_ms,
             received_bytes=report.received_bytes,
             waiting_bytes=report.waiting_bytes,
@@ -243,8 +250,9 @@ class Session:
 
     async def _settle(self, segment: int) -> None:
         """Wait until the push of a segment has ended, well or not."""
-        end_us = self._line.wall_us(self._line.first_frame(segment + 1)) - self._clock.now_us()
-        bound_us = max(0, min(end_us, self._segment_us())) + FINISH_SPARE_US
+        frames_left = self._line.first_frame(segment + 1) - (self._current_frame or 0)
+        left_us = self._line.span_us(frames_left)
+        bound_us = max(0, min(left_us, self._segment_us())) + FINISH_SPARE_US
 
         def settled() -> bool:
             newest = self._settled_segment
@@ -273,6 +281,7 @@ class Session:
             anchor=None if config.anchor is None else config.anchor.value(),
             clock=self._clock,
             slate_seconds=config.source.slate_seconds,
+            timecode=config.source.timecode,
         )
 
     def _open_sink(
@@ -307,6 +316,9 @@ class Session:
         try:
             with closing(self._source.blocks()) as blocks:
                 for block in blocks:
+                    if self._states_time and self._current_frame is None:
+                        lag_us = self._clock.now_us() - self._line.wall_us(block.frame)
+                        self.tally.source_lag_us = max(0, lag_us)
                     self._ladder.feed(block)
                     self._current_frame = block.frame
                     self._frames += 1

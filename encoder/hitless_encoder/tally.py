@@ -17,7 +17,8 @@ class Tally:
 
     encode_us: time that each track's thread worked. delivery_us: from the end of the newest
     segment's last frame until its push ended; None before the first. late: segments that took
-    longer than the origin waits. begun_us: when the first segment was whole.
+    longer than the origin waits. begun_us: when the first segment was whole. source_lag_us: how
+    long after its time on the wall clock the source gave its first frame, which is no lateness.
     """
 
     def __init__(self, timeline: Timeline, tracks: tuple[str, ...]) -> None:
@@ -28,6 +29,7 @@ class Tally:
         self.segments = 0
         self.late = 0
         self.delivery_us: int | None = None
+        self.source_lag_us = 0
         self.begun_us: int | None = None
 
     def encoded(self, track: str, busy_us: int) -> None:
@@ -44,5 +46,5 @@ class Tally:
         """The push of a segment has ended, or it was withheld."""
         self.outcomes[outcome] += 1
         end_us = self._line.wall_us(self._line.first_frame(segment + 1))
-        self.delivery_us = now_us - end_us
+        self.delivery_us = now_us - end_us - self.source_lag_us
         self.late += self.delivery_us > self._allowed_us

@@ -19,6 +19,7 @@ from pathlib import Path
 import av
 from hack.bench_encode.ladder import SEGMENT_FRAMES, Task
 
+from hitless_encoder import allocator
 from hitless_encoder.session import Session
 from hitless_encoder.video import DEFAULT_PRESET
 from hitless_handover.leadership import Lead
@@ -101,6 +102,7 @@ def main() -> None:
     """Run, and print the figures."""
     told = json.loads(sys.argv[1])
     task = Task(**{**told, "path": Path(told["path"])})
+    allocator.give_pictures_back()  # as the encoder's own start does
     av.logging.set_level(av.logging.ERROR)
     print(json.dumps(asyncio.run(encode(task, sys.argv[2]))))
 

@@ -117,7 +117,7 @@ def soak(minutes: float, handovers: int) -> list[str]:
         probe = stack.enter_context(hitless("probe", url, "--json", *patience))
         memory = Memory()
         started_s = time.monotonic()
-        asked = 0
+        asked, on_air = 0, 0
         while (past_s := time.monotonic() - started_s) < minutes * 60:
             time.sleep(min(SAMPLE_S, max(0.0, minutes * 60 - past_s)))
             sizes = rss_mb(local.pid)
@@ -126,13 +126,18 @@ def soak(minutes: float, handovers: int) -> list[str]:
             for row in lines.new():
                 if row["type"] == "summary":
                     done += 1
-                    say(f"handover {done}: {row['outcome']}, {row['lost_frames']} frames lost")
+                    what = f"handover {done}: {row['outcome']}, {row['lost_frames']} frames lost"
+                    say(f"{what} {row['message']}".rstrip())
+                    if row["outcome"] == "Completed":
+                        on_air = 1 - on_air
                     if row["outcome"] != "Completed" or row["lost_frames"]:
-                        faults.append(f"handover {done}: {row['outcome']} {row['message']}")
+                        faults.append(f"{what} {row['message']}")
+                    # a version that was given up is tried again once another was asked for
+                    write_channel(channel, VERSIONS[on_air])
             due = int(past_s / (minutes * 60) * (handovers + 1))
             if asked < min(due, handovers) and asked == done:
                 asked += 1
-                write_channel(channel, VERSIONS[asked % 2])
+                write_channel(channel, VERSIONS[1 - on_air])
             if local.poll() is not None:
                 return [*faults, f"hitless local ended with {local.returncode}"]
         probe.send_signal(signal.SIGINT)
@@ -157,6 +162,8 @@ def main() -> int:
     parser.add_argument("--handovers", type=int, default=20, help="spread over the time")
     options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell's background ignores them
+        signal.signal(number, signal.default_int_handler)
     try:
         faults = soak(options.minutes, options.handovers)
     except SoakError as error:

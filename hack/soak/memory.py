@@ -7,6 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from hack.commands import below
+
 GROWTH_MAX = 1.05
 WARM_S = 120.0  # windows and caches fill
 SAMPLES_MIN = 12
@@ -16,7 +18,7 @@ _NAMES = ("hitless_origin", "hitless_encoder")
 def rss_mb(parent: int) -> dict[str, float]:
     """Of the origin and each encoder below a process; an encoder is named by its id."""
     found: dict[str, float] = {}
-    for pid in _below(parent):
+    for pid in below(parent):
         try:
             name = _name(pid)
             rows = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -26,15 +28,6 @@ def rss_mb(parent: int) -> dict[str, float]:
         if name and size is not None:
             found[name] = int(size) / 1024
     return found
-
-
-def _below(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
-    except OSError:
-        return []
-    return [*children, *(other for child in children for other in _below(child))]
 
 
 def _name(pid: int) -> str:

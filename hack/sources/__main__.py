@@ -4,9 +4,11 @@
 
 ffmpeg sends a film with numbered pictures and tones, again and again; `hitless local` makes a
 channel of it and is updated twice, to the same version of the encoder and to another preset;
-`hitless probe` plays all of it. Prints the table of docs/sources.md. Exit code 1: a frame was lost,
-repeated, re-timed, or did not show or sound as sent; a handover was not hitless; or two encoders of
-the same version did not give the same bytes.
+`hitless probe` plays all of it. Where the source states its time, all encoders are then ended, and
+a channel that knows nothing of them must give the same pictures the same numbers. Prints the table
+of docs/sources.md. Exit code 1: a frame was lost, repeated, re-timed, or did not show or sound as
+sent; a handover was not hitless; two encoders of the same version did not give the same bytes; or
+pictures were numbered otherwise.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ import time
 from pathlib import Path
 
 from hack.sources.film import write
-from hack.sources.senders import KINDS
+from hack.sources.senders import KINDS, TIMECODES
 from hack.sources.watch import Result, table, watch
 
+ALL = (*KINDS, *TIMECODES)
 WHY_LINES_MAX = 12
 
 
@@ -52,12 +55,12 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; or all")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(ALL)}; or all")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs and segments there")
     options = parser.parse_args()
-    unknown = set(options.kinds) - set(KINDS)
+    unknown = set(options.kinds) - set(ALL)
     if unknown:
-        parser.error(f"no such kind: {', '.join(sorted(unknown))}; choose of {', '.join(KINDS)}")
+        parser.error(f"no such kind: {', '.join(sorted(unknown))}; choose of {', '.join(ALL)}")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way
     with tempfile.TemporaryDirectory(prefix="hitless-sources-") as made:
@@ -65,7 +68,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         film = folder / "film.ts"
         write(film)
-        results = [watched(kind, film, folder / kind) for kind in options.kinds or KINDS]
+        results = [watched(kind, film, folder / kind) for kind in options.kinds or ALL]
     print(table(results))
     return 0 if all(result.ok for result in results) else 1
 

@@ -26,7 +26,7 @@ LAPS = 40  # 640 s
 LINE = Timeline(rate_num=RATE, rate_den=1, segment_frames=RATE, gop_frames=RATE)
 _LAP_SAMPLES = FRAMES * AUDIO_RATE // RATE
 _NOISE_RMS = 0.02  # noise makes AAC use what decoders fill in by chance
-_X264 = f"keyint={RATE}:min-keyint={RATE}:scenecut=0:open-gop=0:bframes=2"
+_X264 = f"keyint={RATE}:min-keyint={RATE}:scenecut=0:open-gop=0:bframes=2:pic-struct=1"
 
 
 def write(path: Path) -> None:

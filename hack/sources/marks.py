@@ -19,8 +19,12 @@ from hitless_handover.timeline import AAC_FRAME_SAMPLES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """Pictures and tones that were read, and which of them were wrong: frame and what it was."""
+    """Pictures and tones that were read, and which of them were wrong: frame and what it was.
 
+    offset: what a picture's number is ahead of its frame number, modulo the film.
+    """
+
+    offset: int
     pictures: int
     tones: int
     wrong: tuple[str, ...]
@@ -40,7 +44,7 @@ def read(folder: Path, video: str, audio: str) -> Marks:
         want = tone_hz((frame + offset) % FRAMES)
         if hz is None or abs(hz - want) > TONE_STEP_HZ / 4:
             wrong.append(f"frame {frame} sounds with {hz} Hz, expected {want}")
-    return Marks(pictures=len(shown), tones=len(heard), wrong=tuple(wrong))
+    return Marks(offset=offset, pictures=len(shown), tones=len(heard), wrong=tuple(wrong))
 
 
 def segments_in(folder: Path) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import os
 import random
+import re
 import shutil
 import socket
 import socketserver
@@ -20,14 +21,24 @@ from functools import partial
 from pathlib import Path
 
 from hack.commands import free_port
+from hack.sources.timed import timed_sender
 
 KINDS = ("udp", "rtp", "tcp", "rtmp", "rtsp", "hls-ts", "hls-fmp4")
+# What of a sender's stream says absolute time: source.timecode.
+TIMECODES = {
+    "udp-timecode": "PictureTiming",
+    "rtsp-reports": "ProducerReferenceTime",
+    "hls-ts-date": "ProgramDateTime",
+    "hls-fmp4-date": "ProgramDateTime",
+    "hls-fmp4-prft": "ProducerReferenceTime",
+}
 NGINX = Path(__file__).parents[2] / ".venv" / "nginx-rtmp"
 RTSP_SERVER = Path(__file__).parents[2] / ".venv" / "rtsp-server"
 PORTS_TRIES_MAX = 100
 RTSP_MEDIA_PORTS = 32  # two for each stream of the publisher and of each client
 START_S_MAX = 60
 END_S_MAX = 10
+_DATE_MS = re.compile(rb"(PROGRAM-DATE-TIME:[^.\n]*)\.\d+")
 _NGINX_CONF = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 load_module {nginx}/ngx_rtmp_module.so;
@@ -84,15 +95,17 @@ def process(*command: str) -> Iterator[None]:
 
 @contextmanager
 def sent(kind: str, film: Path, folder: Path) -> Iterator[str]:
-    """A film as a live stream of one of KINDS; its URL. folder: an empty one, for the sender."""
+    """A film as a live stream of one of KINDS or TIMECODES; its URL. folder: an empty one."""
     with ExitStack() as stack:
-        if kind in ("udp", "rtp"):
+        if kind in ("udp", "rtp", "udp-timecode"):
             port = free_port(socket.SOCK_DGRAM)
-            form = "mpegts" if kind == "udp" else "rtp_mpegts"
-            group = f"{kind}://239.255.77.79:{port}"
-            stack.enter_context(
-                ffmpeg(film, "-f", form, f"{group}?localaddr=127.0.0.1&ttl=0&pkt_size=1316")
-            )
+            group = f"{kind[:3]}://239.255.77.79:{port}"
+            target = f"{group}?localaddr=127.0.0.1&ttl=0&pkt_size=1316"
+            if kind == "udp-timecode":
+                stack.enter_context(timed_sender(film, target))
+            else:
+                form = "mpegts" if kind == "udp" else "rtp_mpegts"
+                stack.enter_context(ffmpeg(film, "-f", form, target))
             yield f"{group}?localaddr=127.0.0.1"
         elif kind == "tcp":
             yield f"tcp://127.0.0.1:{stack.enter_context(tcp_fan_out(film))}"
@@ -100,18 +113,19 @@ def sent(kind: str, film: Path, folder: Path) -> Iterator[str]:
             url = f"rtmp://127.0.0.1:{stack.enter_context(rtmp_server(folder))}/live/film"
             stack.enter_context(ffmpeg(film, "-f", "flv", url))
             yield url
-        elif kind == "rtsp":
+        elif kind in ("rtsp", "rtsp-reports"):
             yield stack.enter_context(rtsp_relay(film, folder))
         else:
             port = stack.enter_context(web_server(folder))
-            pieces = ("-f", "hls", "-hls_time", "1", "-hls_list_size", "20")
-            fragments = (
-                ("-bsf:a", "aac_adtstoasc", "-hls_segment_type", "fmp4")
-                if kind == "hls-fmp4"
-                else ()
-            )
-            target = str(folder / "film.m3u8")
-            stack.enter_context(ffmpeg(film, *pieces, *fragments, target))
+            pieces = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "20"]
+            if kind.startswith("hls-fmp4"):
+                pieces += ["-bsf:a", "aac_adtstoasc", "-hls_segment_type", "fmp4"]
+            if kind.endswith("-date"):
+                pieces += ["-hls_flags", "program_date_time"]
+            if kind.endswith("-prft"):
+                pieces += ["-output_ts_offset", str(int(time.time()))]
+                pieces += ["-hls_segment_options", "write_prft=pts"]
+            stack.enter_context(ffmpeg(film, *pieces, str(folder / "film.m3u8")))
             yield f"http://127.0.0.1:{port}/film.m3u8"
 
 
@@ -174,8 +188,25 @@ def _is_open(port: int) -> bool:
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
+    """Gives files; the dates in playlists as if their first segment had begun at a whole second.
+
+    ffmpeg begins when it likes, which may be in the middle between two frames of the timeline:
+    then it would be chance which of them a date rounded to a millisecond means.
+    """
+
     def log_message(self, *_: object) -> None:
         return
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.suffix != ".m3u8" or not path.exists():
+            super().do_GET()
+            return
+        data = _DATE_MS.sub(rb"\g<1>.000", path.read_bytes())
+        self.send_response(http.HTTPStatus.OK)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 from hack.commands import END_S_MAX, free_port, hitless
 from hack.sources import marks
-from hack.sources.film import HEIGHT, RATE, WIDTH
-from hack.sources.senders import sent
+from hack.sources.film import FRAMES, HEIGHT, RATE, WIDTH
+from hack.sources.senders import TIMECODES, sent
 
 # The first update starts the same encoder again, so its segments must be the same bytes; the
 # second one with x264's preset superfast. See hitless_cli/local/versions.py.
@@ -76,10 +76,14 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A row. report: the probe's. failure: why it has no more than this."""
+    """A row. report: the probe's. failure: why it has no more than this.
+
+    anew: of a channel that was started after all encoders had ended, and knew nothing of them.
+    """
 
     kind: str
     report: Row = field(default_factory=dict)
+    anew: marks.Marks | None = None
     marks: marks.Marks | None = None
     updates: tuple[Update, ...] = ()
     source_losses: tuple[str, ...] = ()
@@ -95,7 +99,20 @@ class Result:
         """Whether it is as it should be."""
         updates = len(self.updates) == len(UPDATES) and all(update.ok for update in self.updates)
         seen = self.marks is not None and not self.marks.wrong and bool(self.report.get("ok"))
-        return not self.failure and updates and seen and not self.source_losses
+        same = not list(self._renumbered())
+        return not self.failure and updates and seen and same and not self.source_losses
+
+    def _renumbered(self) -> Iterator[str]:
+        """What a channel that was started anew got wrong."""
+        if self.kind not in TIMECODES or self.marks is None:
+            return
+        if self.anew is None:
+            yield "not started anew"
+            return
+        yield from self.anew.wrong
+        if self.anew.offset != self.marks.offset:
+            moved = (self.anew.offset - self.marks.offset) % FRAMES
+            yield f"started anew, pictures have other numbers: by {moved} of {FRAMES}"
 
     def why(self) -> Iterator[str]:
         """What is not as it should be."""
@@ -105,6 +122,7 @@ class Result:
             f"{fault['kind']}: {fault['message']}" for fault in self.report.get("faults", ())
         )
         yield from () if self.marks is None else self.marks.wrong
+        yield from self._renumbered()
         yield from (f"update to {one.version}: {one}" for one in self.updates if not one.ok)
         yield from (f"source lost: {reason}" for reason in self.source_losses)
 
@@ -142,9 +160,9 @@ class Story:
         self._reader.join()
 
 
-def write_channel(path: Path, url: str, version: str) -> None:
+def write_channel(path: Path, source: Row, version: str) -> None:
     """Ask for a version: the file is replaced at once, so that it is never read half."""
-    spec = {"image": f"sources:{version}", "source": {"url": url}, **CHANNEL["spec"]}
+    spec = {"image": f"sources:{version}", "source": source, **CHANNEL["spec"]}
     fresh = path.with_suffix(".new")
     fresh.write_text(yaml.safe_dump({**CHANNEL, "spec": spec}))
     fresh.replace(path)
@@ -152,31 +170,40 @@ def write_channel(path: Path, url: str, version: str) -> None:
 
 def watch(kind: str, film: Path, folder: Path) -> Result:
     """Watch one kind of source. folder: an empty one; all that was started has ended after it."""
-    for name in ("sender", "seen", "data"):
+    for name in ("sender", "first", "anew"):
         (folder / name).mkdir()
-    updates: list[Update] = []
+    first, updates = folder / "first", list[Update]()
     report: Row = {}
+    again: Row = {}
     failure = ""
     try:
         with sent(kind, film, folder / "sender") as url:
-            report = _watched(folder, url, updates)
+            source = {"url": url}
+            if kind in TIMECODES:
+                source["timecode"] = TIMECODES[kind]
+            report = _watched(first, source, updates)
+            if kind in TIMECODES:
+                again = _watched(folder / "anew", source, None)
     except WatchError as error:
         failure = str(error)
-    logs = [path.read_text() for path in sorted((folder / "data" / "logs").glob("encoder-*"))]
+    logs = [path.read_text() for path in sorted((first / "data" / "logs").glob("encoder-*"))]
     return Result(
         kind=kind,
         report=report,
-        marks=marks.read(folder / "seen", VIDEO, AUDIO) if report else None,
+        marks=marks.read(first / "seen", VIDEO, AUDIO) if report else None,
+        anew=marks.read(folder / "anew" / "seen", VIDEO, AUDIO) if again else None,
         updates=tuple(updates),
         source_losses=tuple(reason for log in logs for reason in _LOST.findall(log)),
         failure=failure,
     )
 
 
-def _watched(folder: Path, url: str, updates: list[Update]) -> Row:
-    """The probe's report over all updates, which are added. Raises WatchError."""
+def _watched(folder: Path, source: Row, updates: list[Update] | None) -> Row:
+    """The probe's report over all updates, which are added; None: without. Raises WatchError."""
     file, seen, data = folder / "channel.yaml", folder / "seen", folder / "data"
-    write_channel(file, url, START)
+    for made in (seen, data):
+        made.mkdir()
+    write_channel(file, source, START)
     with ExitStack() as stack:
         where = ("--port", str(free_port()), "--data", str(data), "--json")
         local = stack.enter_context(hitless("local", str(file), *where, log=folder / "local.log"))
@@ -191,8 +218,9 @@ def _watched(folder: Path, url: str, updates: list[Update]) -> Row:
             hitless("probe", addresses["hls"], *options, *patience, log=folder / "probe.log")
         )
         _until_seen(seen, BEFORE_SEGMENTS)
-        for version in UPDATES:
-            updates.append(_updated(story, file, url, version, data / "logs"))
+        for version in () if updates is None else UPDATES:
+            assert updates is not None
+            updates.append(_updated(story, file, source, version, data / "logs"))
             _until_seen(seen, len(marks.segments_in(seen / VIDEO)) + AFTER_SEGMENTS)
         probe.send_signal(signal.SIGINT)
         try:
@@ -205,9 +233,9 @@ def _watched(folder: Path, url: str, updates: list[Update]) -> Row:
     return found
 
 
-def _updated(story: Story, file: Path, url: str, version: str, logs: Path) -> Update:
+def _updated(story: Story, file: Path, source: Row, version: str, logs: Path) -> Update:
     before = _judged(logs)
-    write_channel(file, url, version)
+    write_channel(file, source, version)
     row = story.wait_for(f"update to {version}", lambda row: row["type"] == "summary", HANDOVER_S)
     return Update(
         version=version,
@@ -236,15 +264,15 @@ def table(results: Sequence[Result]) -> str:
     """The Markdown table."""
     lines = [
         "| source | seconds | frames | lost | repeated | out of order | re-timed | marks right "
-        "| update, same version | update, other preset |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| update, same version | update, other preset | started anew |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *map(_line, results)])
 
 
 def _line(result: Result) -> str:
     if not result.report:
-        return f"| {result.kind} | {result.failure} {'| ' * 8}|"
+        return f"| {result.kind} | {result.failure} {'| ' * 9}|"
     frames, read = result.report["frames"], result.marks
     assert read is not None
     all_marks = read.pictures + read.tones
@@ -255,5 +283,15 @@ def _line(result: Result) -> str:
         str(result.retimed),
         f"{all_marks - len(read.wrong)} of {all_marks}",
         *map(str, result.updates),
+        _numbers(result),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _numbers(result: Result) -> str:
+    """Whether a channel that was started anew has the same numbers; empty where it was not."""
+    if result.anew is None or result.marks is None:
+        return ""
+    same = result.anew.offset == result.marks.offset
+    count = result.anew.pictures - len(result.anew.wrong) if same else 0
+    return f"{count} of {result.anew.pictures} numbers as before"

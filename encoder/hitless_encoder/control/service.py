@@ -181,7 +181,11 @@ class HandoverService(HandoverServiceServicer):
         segment = sent.segment
         own = await self._conductor.own_segment(segment, side.deadline_us)
         if own is None:
-            return f"segment {segment} is not one that this encoder has made"
+            newest = self._conductor.sync().head_segment
+            return (
+                f"IncumbentLate: the encoder on air has no segment {segment} of its own to judge "
+                f"by, {newest} is its newest: is its CPU enough?"
+            )
         verdict = await asyncio.to_thread(self._judge, side.criteria, segment, own, sent.samples)
         told = {"handover": side.handover_id}
         _log.info("segment %d of the successor: %s", segment, verdict, extra=told)

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from hitless_encoder.clock import Clock
 from hitless_encoder.errors import ConfigurationError
+from hitless_encoder.sources.absolute import Agreement
 from hitless_encoder.sources.base import Block, Source, SourceReport, SourceState
 from hitless_encoder.sources.folder import LoopedFolder
 from hitless_encoder.sources.live import LiveSource
@@ -15,9 +16,9 @@ from hitless_encoder.sources.paced import PacedSource
 from hitless_encoder.sources.testpattern import TestPattern
 from hitless_encoder.sources.transport import transport_of
 from hitless_handover.timeline import Anchor, Timeline
-from hitless_wire.resources import LIVE_SCHEMES, SOURCE_URLS
+from hitless_wire.resources import LIVE_SCHEMES, SOURCE_URLS, SourceTimecode
 
-__all__ = ["Block", "Source", "SourceReport", "SourceState", "open_source"]
+__all__ = ["Agreement", "Block", "Source", "SourceReport", "SourceState", "open_source"]
 
 
 def open_source(
@@ -28,10 +29,12 @@ def open_source(
     anchor: Anchor | None,
     clock: Clock,
     slate_seconds: int | None = None,
+    timecode: SourceTimecode | None = None,
 ) -> Source:
     """The source of a URL. size: of the largest rendition, pixels; the test pattern takes it.
 
-    slate_seconds: how long a live source may be without a picture; None: for ever. Raises
+    slate_seconds: how long a live source may be without a picture; None: for ever.
+    timecode: what of a live source says absolute time. Raises
     ConfigurationError for a URL that can't work; a source that is only unreachable reports so and
     keeps trying.
     """
@@ -45,11 +48,12 @@ def open_source(
         return PacedSource(name=url, timeline=timeline, clock=clock, opening=opening_file)
     if urlsplit(url).scheme in LIVE_SCHEMES:
         return LiveSource(
-            transport_of(url),
+            transport_of(url, timecode=timecode),
             timeline=timeline,
             size=size,
             anchor=anchor,
             clock=clock,
             slate_seconds=slate_seconds,
+            timecode=timecode,
         )
     raise ConfigurationError(f"source.url {url!r}: {SOURCE_URLS}")

@@ -7,14 +7,16 @@ Its blocks() runs in one thread of its own (session.py starts it); report() may 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
 import av
 
 from hitless_encoder.pcm import Pcm
+from hitless_encoder.sources.absolute import Agreement
 from hitless_handover.timeline import Anchor
 
 
@@ -46,7 +48,8 @@ class SourceReport:
     repeated: frames whose picture was missing, so that the one before was repeated. dropped: source
     pictures, or whole frames, that did not go on the timeline. losses: times that it was lost.
     sound_lead_ms: newest sound to newest picture, where the source sends both. received_bytes: of a
-    network source; waiting_bytes: of those, not yet read by the demuxer.
+    network source; waiting_bytes: of those, not yet read by the demuxer. agreements: pictures by
+    what their statement of absolute time was worth. moves: times that the anchor was given up.
     """
 
     state: SourceState = SourceState.CONNECTING
@@ -58,6 +61,8 @@ class SourceReport:
     sound_lead_ms: int | None = None
     received_bytes: int = 0
     waiting_bytes: int = 0
+    agreements: Mapping[Agreement, int] = field(default_factory=dict)
+    moves: int = 0
 
 
 class Source(Protocol):
@@ -85,12 +90,13 @@ class ReportBoard:
 
     def __init__(self, report: SourceReport) -> None:
         self._report = report
+        self._agreements = Counter[Agreement]()
         self._lock = threading.Lock()
 
     def read(self) -> SourceReport:
         """The newest report."""
         with self._lock:
-            return self._report
+            return replace(self._report, agreements=dict(self._agreements))
 
     def state(self, state: SourceState, message: str = "") -> bool:
         """Set state and message; whether that changed anything (then it is worth a log line)."""
@@ -102,10 +108,16 @@ class ReportBoard:
             )
             return (before.state, before.message) != (state, message)
 
-    def anchored(self, anchor: Anchor) -> None:
-        """Publish the anchor in use."""
+    def anchored(self, anchor: Anchor, *, moved: bool = False) -> None:
+        """Publish the anchor in use. moved: in the place of another one."""
         with self._lock:
-            self._report = replace(self._report, anchor=anchor)
+            moves = self._report.moves + moved
+            self._report = replace(self._report, anchor=anchor, moves=moves)
+
+    def agreed(self, agreement: Agreement) -> None:
+        """Count a picture by what its statement of absolute time was worth."""
+        with self._lock:
+            self._agreements[agreement] += 1
 
     def led(self, sound_lead_ms: int) -> None:
         """How far sound is ahead of the pictures now."""

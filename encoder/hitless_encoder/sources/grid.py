@@ -9,6 +9,11 @@ so: frame numbers never go back.
 
 Of several pictures that fall on one frame, the nearest is shown; a frame on which none falls
 repeats the one before. So a source of any rate, also a varying one, fills the grid.
+
+Where the source states absolute time (absolute.py), that says the first picture's frame, and the
+frame after a jump, so encoders that never met agree. In between its time stamps count: they are
+smooth. Statements that contradict them for long enough, and all alike, move the grid; never back
+by more than JUMP_SECONDS, and then pictures are dropped until their frames are new ones.
 """
 
 from __future__ import annotations
@@ -17,18 +22,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import lcm
 
-from hitless_handover.timeline import Anchor, Timeline, frame_of_source
+from hitless_encoder.sources.absolute import (
+    APART_SECONDS_MAX,
+    Agreement,
+    Stated,
+    StepWatch,
+    is_believable,
+)
+from hitless_handover.timeline import MICROSECONDS, Anchor, Timeline, frame_of_source
 
-MICROSECONDS = 1_000_000
 TS_TIMESCALE = 90_000
 TS_WRAP_TICKS = 1 << 33
-APART_SECONDS_MAX = 120  # between the grid and the wall clock; a drift of 50 ppm takes a month
 JUMP_SECONDS = (
     1  # a step back, or one ahead that the wall clock did not take, beyond this is a jump
 )
 FILL_SECONDS_MAX = 10  # a longer gap is left open
 SOUND_APART_SECONDS_MAX = 8  # sound that claims to be further from the pictures is not believed
 JUMP_PICTURES = 3  # in a row, before the clock is believed to have jumped
+STATEMENT_SECONDS_MAX = 10  # then a source that should state absolute time is taken without
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,7 @@ class TickScale:
     wrap_ticks: int
 
 
+_EPOCH = Anchor(source_ticks=0, source_timescale=MICROSECONDS, wrap_ticks=0, frame=0, wall_us=0)
 TS_SCALE = TickScale(timescale=TS_TIMESCALE, wrap_ticks=TS_WRAP_TICKS)
 
 
@@ -62,10 +74,19 @@ class Placed:
 
 
 class Grid:
-    """The mapping of one source; its state is the anchor and the newest picture's place."""
+    """The mapping of one source; its state is the anchor and the newest picture's place.
+
+    tolerance_us: how far stated absolute time may be from the grid; None: the source states none.
+    agreement: what the newest picture's statement was worth.
+    """
 
     def __init__(
-        self, timeline: Timeline, anchor: Anchor | None, scale: TickScale = TS_SCALE
+        self,
+        timeline: Timeline,
+        anchor: Anchor | None,
+        scale: TickScale = TS_SCALE,
+        *,
+        tolerance_us: int | None = None,
     ) -> None:
         self._line = timeline
         self.anchor = anchor
@@ -75,6 +96,10 @@ class Grid:
         self._last_off = 0
         self._last_wall_us = 0
         self._strays = 0
+        self.agreement = Agreement.ABSENT
+        self._expects_statements = tolerance_us is not None
+        self._watch = StepWatch(max(1, timeline.frame_at(tolerance_us or 0)))
+        self._waits_since_us: int | None = None
 
     @property
     def newest_frame(self) -> int | None:
@@ -84,26 +109,36 @@ class Grid:
     def count_in(self, scale: TickScale) -> None:
         """Say how the source counts. An anchor of a source that counts otherwise is forgotten."""
         self._scale = scale
+        self._watch.clear()  # a connection numbers its statements by itself
         anchor = self.anchor
         if anchor is not None and scale != TickScale(
             timescale=anchor.source_timescale, wrap_ticks=anchor.wrap_ticks
         ):
             self.anchor = self._near_ticks = None
 
-    def place(self, ticks: int, wall_us: int) -> Placed:
-        """Place the next picture in presentation order. wall_us: when it came in."""
+    def place(self, ticks: int, wall_us: int, stated: Stated | None = None) -> Placed:
+        """Place the next picture in presentation order. wall_us: when it came in.
+
+        stated: what the source says of its absolute time.
+        """
+        told = self._believed(stated, wall_us)
         if self.anchor is None:
-            self.anchor = self._anchor_at(ticks, self._line.frame_at(wall_us), wall_us)
+            if told is None and self._waits(wall_us):
+                return Placed(placing=Placing.DROP)
+            frame = self._line.frame_at(wall_us) if told is None else told
+            self.anchor = self._anchor_at(ticks, frame, wall_us)
         frame, near = frame_of_source(
             self._line, self.anchor, ticks, near_ticks=self._near(wall_us)
         )
-        if self._is_apart(frame, wall_us):
-            return self._jump(ticks, wall_us)
+        if told is not None and self._is_step(frame, told, stated):
+            return self._move(ticks, told, wall_us)
+        if self._is_apart(frame, wall_us) or self._begins_apart():
+            return self._jump(ticks, told, wall_us)
         if self._last_frame is None:
             return self._accept(Placed(placing=Placing.SHOW, frame=frame), near, wall_us)
         step = frame - self._last_frame
         if self._is_jump(step, wall_us):
-            return self._jump(ticks, wall_us)
+            return self._jump(ticks, told, wall_us)
         self._strays = 0
         if step == 0 and self._off(frame, near) < self._last_off:
             return self._accept(Placed(placing=Placing.NEARER, frame=frame), near, wall_us)
@@ -174,17 +209,64 @@ class Grid:
         passed = self._line.frame_at(wall_us) - self._line.frame_at(self._last_wall_us)
         return abs(step - passed) > allowed
 
-    def _jump(self, ticks: int, wall_us: int) -> Placed:
+    def _believed(self, stated: Stated | None, wall_us: int) -> int | None:
+        """The frame that a statement says, where it is believed."""
+        self.agreement = Agreement.ABSENT
+        if stated is None:
+            return None
+        if stated.us is None or not is_believable(stated.us, wall_us):
+            self.agreement = Agreement.UNBELIEVABLE
+            return None
+        self.agreement = Agreement.FOLLOWED
+        return frame_of_source(self._line, _EPOCH, stated.us, near_ticks=0)[0]
+
+    def _waits(self, wall_us: int) -> bool:
+        """Whether the first statement may still come."""
+        if self._waits_since_us is None:
+            self._waits_since_us = wall_us
+        waited_us = wall_us - self._waits_since_us
+        return self._expects_statements and waited_us < STATEMENT_SECONDS_MAX * MICROSECONDS
+
+    def _is_step(self, frame: int, told: int, stated: Stated | None) -> bool:
+        """Whether the grid has to move to what the source states."""
+        assert stated is not None
+        assert stated.us is not None
+        step = self._watch.feed(told - frame, stated.us, stated.number)
+        if abs(told - frame) > self._watch.tolerance_frames:
+            self.agreement = Agreement.APART
+        return step and self._last_frame is not None and self._may_follow(told)
+
+    def _begins_apart(self) -> bool:
+        """Whether an anchor that was taken over is not that of the source's absolute time."""
+        return self._last_frame is None and self.agreement is Agreement.APART
+
+    def _may_follow(self, frame: int) -> bool:
+        """Whether a stated frame is not too far back."""
+        last = self._last_frame
+        return last is None or frame > last - self._frames(JUMP_SECONDS)
+
+    def _move(self, ticks: int, frame: int, wall_us: int) -> Placed:
+        """Take a new anchor; a picture whose frame has been is dropped."""
+        self.anchor = self._anchor_at(ticks, frame, wall_us)
+        self._watch.clear()
+        if self._last_frame is not None and frame <= self._last_frame:
+            self._near_ticks, self._strays, self._last_wall_us = 0, 0, wall_us
+            self._last_off = 0  # no later picture is nearer to the last frame
+            return Placed(placing=Placing.DROP)
+        return self._accept(Placed(placing=Placing.JUMP, frame=frame), 0, wall_us)
+
+    def _jump(self, ticks: int, told: int | None, wall_us: int) -> Placed:
         self._strays += 1
         if self._strays < JUMP_PICTURES:
             return Placed(placing=Placing.DROP)
+        if told is not None and self._may_follow(told):
+            return self._move(ticks, told, wall_us)
         frame = 0 if self._last_frame is None else self._last_frame + 1
         long_stop = wall_us - self._last_wall_us > JUMP_SECONDS * MICROSECONDS
         if long_stop or self._is_apart(frame, wall_us):
             on_air = self._line.segment_of(self._line.frame_at(wall_us))
             frame = max(frame, self._line.first_frame(on_air + 1))
-        self.anchor = self._anchor_at(ticks, frame, wall_us)
-        return self._accept(Placed(placing=Placing.JUMP, frame=frame), 0, wall_us)
+        return self._move(ticks, frame, wall_us)
 
     def _accept(self, placed: Placed, near_ticks: int, wall_us: int) -> Placed:
         self._near_ticks, self._last_frame, self._strays = near_ticks, placed.frame, 0

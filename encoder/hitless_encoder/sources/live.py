@@ -22,7 +22,13 @@ from hitless_encoder.sources.slate import Slate
 from hitless_encoder.sources.transport import Transport
 from hitless_encoder.sources.weave import Weaver
 from hitless_handover.timeline import Anchor, Timeline
+from hitless_wire.resources import SourceTimecode
 
+TOLERANCE_US = {  # by how much statements of absolute time may be off, and still agree
+    SourceTimecode.PROGRAM_DATE_TIME: 200_000,
+    SourceTimecode.PICTURE_TIMING: 0,  # a frame, which a source of another rate is off by
+    SourceTimecode.PRODUCER_REFERENCE_TIME: 200_000,
+}
 FRAME_POLL_SECONDS = 0.02  # while a slate is on air
 
 _log = logging.getLogger(__name__)
@@ -40,13 +46,15 @@ class LiveSource:
         anchor: Anchor | None,
         clock: Clock,
         slate_seconds: int | None = None,
+        timecode: SourceTimecode | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._transport = transport
         self._poll_seconds = poll_seconds
         self._line = timeline
         self._clock = clock
-        self._grid = Grid(timeline, anchor)
+        tolerance_us = None if timecode is None else TOLERANCE_US[timecode]
+        self._grid = Grid(timeline, anchor, tolerance_us=tolerance_us)
         self._shaper = Shaper(*size)
         self._slate = Slate(timeline, size=size, after_s=slate_seconds, now_us=clock.now_us())
         self._pump = PacketPump(transport, clock)
@@ -110,6 +118,7 @@ class LiveSource:
             sound=opened.audio,
             shaper=self._shaper,
             board=self._board,
+            statements=opened.statements,
         )
 
     def _weave(self, arrived: Arrived) -> list[Block]:
@@ -125,7 +134,8 @@ class LiveSource:
         Not while the queue fills: the source's clock may be the faster one.
         """
         if self._transport.bursts and not self._pump.is_filling:
-            self._clock.sleep_until(self._line.wall_us(frame), self._stop)
+            due_us = self._line.wall_us(frame) + self._transport.hold_us
+            self._clock.sleep_until(due_us, self._stop)
 
     def _count_silence(self) -> None:
         self._silent_polls += 1

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.errors import SourceError
 from hitless_encoder.sources.grid import TickScale
+from hitless_encoder.sources.statements import Statements
 from hitless_encoder.sources.transport import Transport
 
 QUEUE_BYTES_MAX = 32 << 20
@@ -37,6 +38,7 @@ class Opened:
     video: VideoStream
     audio: AudioStream | None
     scale: TickScale
+    statements: Statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +132,14 @@ class PacketPump:
         video.codec_context.thread_count = 1
         found = audio if isinstance(audio, AudioStream) else None
         stamp = self._transport.stamp()
-        self._put(Opened(video=video, audio=found, scale=self._transport.scale(video)))
+        statements = self._transport.statements(video)
+        scale = self._transport.scale(video)
+        self._put(Opened(video=video, audio=found, scale=scale, statements=statements))
         for packet in container.demux(*([video] if found is None else [video, found])):
             if self._stop.is_set():
                 return
             if packet.size and stamp(packet):
+                statements.note(packet)
                 self._put(Arrived(packet=packet, wall_us=self._clock.now_us()))
 
     def _put(self, event: Event) -> None:

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from hitless_encoder.errors import ConfigurationError, SourceError
 from hitless_encoder.sources.grid import TS_SCALE, TS_TIMESCALE, TickScale
+from hitless_encoder.sources.hls import HOLD_TARGETS, HlsReader
 from hitless_encoder.sources.receiver import (
     POLL_SECONDS,
     SOCKET_BUFFER_BYTES,
@@ -29,6 +30,14 @@ from hitless_encoder.sources.receiver import (
 )
 from hitless_encoder.sources.rtcp import SenderTime
 from hitless_encoder.sources.rtp import RtpOrder
+from hitless_encoder.sources.statements import (
+    NoStatements,
+    PacketStatements,
+    PictureTiming,
+    Statements,
+    sender_reports,
+)
+from hitless_wire.resources import SourceTimecode
 
 PROBE_BYTES = 4 << 20
 PROBE_US = 10_000_000
@@ -42,11 +51,20 @@ Stamp = Callable[["Packet[Any]"], bool]
 
 
 class Transport(Protocol):
-    """A way to a live source. bursts: it gives more at a time than has passed since."""
+    """A way to a live source.
+
+    bursts: it gives more at a time than has passed since. hold_us: how long after its time on the
+    wall clock a frame of such a transport is due.
+    """
 
     url: str
     bursts: bool
     silence_seconds: int
+
+    @property
+    def hold_us(self) -> int:
+        """Microseconds."""
+        ...
 
     def opened(self) -> Any:
         """A context with an InputContainer. Raises SourceError, av.FFmpegError, OSError."""
@@ -61,6 +79,10 @@ class Transport(Protocol):
 
         False for a packet whose time can't be told yet. Raises SourceError.
         """
+        ...
+
+    def statements(self, video: VideoStream) -> Statements:
+        """What of a connection states absolute time."""
         ...
 
     def traffic(self) -> tuple[int, int]:
@@ -81,8 +103,16 @@ class SocketTransport:
 
     bursts = False
     silence_seconds = 5
+    hold_us = 0
 
-    def __init__(self, address: SocketAddress, *, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        address: SocketAddress,
+        *,
+        timecode: SourceTimecode | None = None,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._timecode = timecode
         self.url = address.url
         self._scheme = urlsplit(address.url).scheme
         self._address = address
@@ -119,6 +149,10 @@ class SocketTransport:
         """See Transport."""
         return _as_it_is
 
+    def statements(self, video: VideoStream) -> Statements:
+        """See Transport."""
+        return NoStatements() if self._timecode is None else PictureTiming(video)
+
     def traffic(self) -> tuple[int, int]:
         """See Transport."""
         receiver = self._receiver
@@ -139,11 +173,13 @@ class UrlTransport:
     up to OPEN_SECONDS or its read time-out, unused.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timecode: SourceTimecode | None = None) -> None:
         self.url = url
+        self._timecode = timecode
         self._scheme = urlsplit(url).scheme
         self.bursts = self._scheme in {"http", "https"}
         self.silence_seconds = HLS_READ_SECONDS if self.bursts else READ_SECONDS
+        self._reader: HlsReader | None = None
 
     @contextmanager
     def opened(self) -> Iterator[InputContainer]:
@@ -154,9 +190,32 @@ class UrlTransport:
         elif self._scheme in {"rtmp", "rtmps"}:
             options["rtmp_live"] = "live"
         timeout = (OPEN_SECONDS, self.silence_seconds)
-        with av.open(self.url, "r", options=options, timeout=timeout) as container:
-            self._check(container.format.name)
-            yield container
+        reader = self._new_reader()
+        if reader is not None:  # FFmpeg keeps its own connections only
+            options |= {"http_persistent": "0", "http_multiple": "0"}
+        io_open = None if reader is None else reader.open
+        try:
+            with av.open(
+                self.url, "r", options=options, timeout=timeout, io_open=io_open
+            ) as container:
+                self._check(container.format.name)
+                yield container
+        except av.FFmpegError as error:
+            if reader is None or not reader.failure:
+                raise
+            raise SourceError(reader.failure) from error
+
+    def _new_reader(self) -> HlsReader | None:
+        """What looks at HLS on its way; its frames' numbers are those of when they were made."""
+        if not self.bursts or self._timecode is None:
+            return None
+        self._reader = HlsReader(dates=self._timecode is SourceTimecode.PROGRAM_DATE_TIME)
+        return self._reader
+
+    @property
+    def hold_us(self) -> int:
+        """See Transport: so long that all of a playlist's newest segments have come."""
+        return 0 if self._reader is None else HOLD_TARGETS * self._reader.target_us
 
     def _check(self, form: str) -> None:
         if self.bursts and not {"hls", "mpegts"} & set(form.split(",")):
@@ -184,19 +243,36 @@ class UrlTransport:
             return SenderTime(self.url, self.silence_seconds).stamp
         return _as_it_is
 
+    def statements(self, video: VideoStream) -> Statements:
+        """See Transport."""
+        if self._timecode is None:
+            return NoStatements()
+        if self._timecode is SourceTimecode.PICTURE_TIMING:
+            return PictureTiming(video)
+        return PacketStatements(
+            video, sender_reports if self._reader is None else self._reader.state
+        )
+
     def traffic(self) -> tuple[int, int]:
         """See Transport; FFmpeg does not say."""
-        return 0, 0
+        return (0 if self._reader is None else self._reader.received_bytes), 0
 
     def interrupt(self) -> None:
         """See Transport."""
+        if self._reader is not None:
+            self._reader.stopped = True
 
 
-def transport_of(url: str, *, poll_seconds: float = POLL_SECONDS) -> Transport:
-    """The transport of a URL. Raises ConfigurationError."""
+def transport_of(
+    url: str, *, timecode: SourceTimecode | None = None, poll_seconds: float = POLL_SECONDS
+) -> Transport:
+    """The transport of a URL. timecode: what of it says absolute time.
+
+    Raises ConfigurationError.
+    """
     scheme = urlsplit(url).scheme
     if scheme in {"udp", "rtp", "tcp"}:
-        return SocketTransport(parse_socket_url(url), poll_seconds=poll_seconds)
+        return SocketTransport(parse_socket_url(url), timecode=timecode, poll_seconds=poll_seconds)
     if not urlsplit(url).hostname:
         raise ConfigurationError(f"source.url {url!r}: write {scheme}://host/path")
-    return UrlTransport(url)
+    return UrlTransport(url, timecode=timecode)

@@ -30,6 +30,7 @@ from hitless_encoder.sources.sound_run import (
     SoundPacket,
     SteadyPositions,
 )
+from hitless_encoder.sources.statements import NoStatements, Statements
 from hitless_handover.timeline import Timeline
 
 SOUND_WAIT_SECONDS = 2
@@ -60,7 +61,9 @@ class Weaver:
         sound: AudioStream | None,
         shaper: Shaper,
         board: ReportBoard,
+        statements: Statements | None = None,
     ) -> None:
+        self._statements = statements or NoStatements()
         self._line = timeline
         self._grid = grid
         self._video = pictures
@@ -104,9 +107,10 @@ class Weaver:
         if self._newest is None:
             self._first_key = -(1 << 63)  # passed: from here on the source's clock may step back
         anchor = self._grid.anchor
-        placed = self._grid.place(picture.pts, wall_us)
+        placed = self._grid.place(picture.pts, wall_us, self._statements.of(picture, wall_us))
+        self._board.agreed(self._grid.agreement)
         if self._grid.anchor is not None and self._grid.anchor != anchor:
-            self._board.anchored(self._grid.anchor)
+            self._board.anchored(self._grid.anchor, moved=anchor is not None)
             _log.info("source anchored: %s", self._grid.anchor)
         if placed.placing is Placing.DROP:
             self._board.count(dropped=1)

@@ -1,6 +1,6 @@
 """One process that reads a live source: prints the anchor, then `frame picture-hash sound-hash`.
 
-Arguments: URL, and the anchor as JSON when there is one. Ends when its standard input does.
+Arguments: URL, the anchor as JSON or "", source.timecode or "". Ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from hitless_encoder.sources.live import LiveSource
 from hitless_encoder.sources.transport import transport_of
 from hitless_encoder.verify import luma
 from hitless_handover.timeline import Anchor, Timeline
+from hitless_wire.resources import SourceTimecode
 
 LINE = Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=60)
 
 
-def main(url: str, told: str | None = None) -> None:
-    anchor = None if told is None else Anchor(**json.loads(told))
+def main(url: str, told: str, timecode: str) -> None:
+    anchor = Anchor(**json.loads(told)) if told else None
+    stated = SourceTimecode(timecode) if timecode else None
     source = LiveSource(
-        transport_of(url),
+        transport_of(url, timecode=stated),
         timeline=LINE,
         size=(WIDTH, HEIGHT),
         anchor=anchor,
         clock=SystemClock(),
+        timecode=stated,
     )
 
     def wait_for_the_end() -> None:

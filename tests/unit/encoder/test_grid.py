@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hitless_encoder.sources.absolute import APART_SECONDS_MAX
 from hitless_encoder.sources.grid import (
-    APART_SECONDS_MAX,
     TS_WRAP_TICKS,
     Grid,
     Placed,
