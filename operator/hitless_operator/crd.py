@@ -25,8 +25,12 @@ from hitless_wire.resources import (
     DISCONTINUITY_IN_PARTS,
     GROUP,
     KIND,
+    LIVE_SCHEMES,
     PLURAL,
     SPARE_CEASES,
+    TIMECODE_LIVE,
+    TIMECODE_OF_HLS,
+    TIMECODE_OF_SENDER,
     VERSION,
     AudioTrack,
     EncoderDeploymentSpec,
@@ -209,6 +213,7 @@ def _spec() -> Schema:
             AV1_PARTS,
         ),
     ]
+    _bound_source(properties["source"])
     _bound_timeline(properties["timeline"])
     _bound_profile(properties["profiles"]["items"])
     _bound_event(properties["handover"]["properties"]["event"])
@@ -223,6 +228,21 @@ def _spec() -> Schema:
         rule(f"self.kbps <= {CHANNEL_KBPS_MAX} * {channels}", CHANNELS_OF_RATE)
     ]
     return spec
+
+
+def _bound_source(source: Schema) -> None:
+    """The same demands as Source makes."""
+
+    def only_for(asked: str, schemes: str) -> str:
+        return f"!({asked}) || self.url.matches('^({schemes})://')"
+
+    date = "has(self.timecode) && self.timecode == 'ProgramDateTime'"
+    sender = "has(self.timecode) && self.timecode == 'ProducerReferenceTime'"
+    source["x-kubernetes-validations"] = [
+        rule(only_for("has(self.timecode)", "|".join(LIVE_SCHEMES)), TIMECODE_LIVE),
+        rule(only_for(date, "https?"), TIMECODE_OF_HLS),
+        rule(only_for(sender, "https?|rtsp"), TIMECODE_OF_SENDER),
+    ]
 
 
 def _bound_timeline(timeline: Schema) -> None:

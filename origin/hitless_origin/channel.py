@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from hitless_handover.part_selection import PublishPart, SkipParts
 from hitless_handover.selection_model import Admission, Arrived, Effect, RefusalReason
 from hitless_handover.timeline import Timeline
 from hitless_origin import journal, refusals
+from hitless_origin.audience import Audience
 from hitless_origin.boxes import InitFacts
 from hitless_origin.clock import Clock
 from hitless_origin.deliveries import Deliveries, Held
@@ -34,7 +35,8 @@ from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush
 from hitless_origin.recovery import Opened
 from hitless_origin.resume import parts_of, resume, roster_of
 from hitless_origin.showing import show
-from hitless_origin.store import Place
+from hitless_origin.space import is_full
+from hitless_origin.storage import Place
 from hitless_origin.view import ChannelView
 from hitless_origin.waits import Bell
 from hitless_origin.window import Window, window_segments
@@ -42,6 +44,9 @@ from hitless_wire.ingest import ChannelDescription
 
 # RFC 8216 6.2.2 keeps a removed segment for the length of the playlist; longer windows get this.
 RETENTION_SECONDS_MAX = 600
+SEGMENTS_LEAST = 6  # that stay in the window for want of a reserve: players start three back
+SEGMENTS_EDGE = 4  # and where the next segment has no room otherwise
+RESERVE_SEGMENTS = 4  # for which there should be room: two, from two encoders
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +55,13 @@ class Channel:
     """One channel on the air. Made by `origin`: `start` it, and `close` it in the end."""
 
     def __init__(
-        self, key: ChannelKey, opened: Opened, *, clock: Clock, deadline_percent: int
+        self,
+        key: ChannelKey,
+        opened: Opened,
+        *,
+        clock: Clock,
+        deadline_percent: int,
+        on_stored: Callable[[], None] = lambda: None,
     ) -> None:
         snapshot = opened.snapshot
         self.key = key
@@ -61,8 +72,12 @@ class Channel:
         self.selection = resume(opened, self.window, deadline_percent, clock.monotonic_us())
         self.mismatches = snapshot.mismatches
         self.deliveries = Deliveries()
+        self.audience = Audience()
         self.published_count = 0  # since the process started
         self.disk_errors = 0
+        self.given_up = 0  # segments that left the window early, since the process started
+        self._shortened_to: int | None = None  # the window's first segment then; None: it is whole
+        self._on_stored = on_stored  # called after each publication
         self.encoders = roster_of(snapshot)
         self.manifests: Manifests | None = None
         self.bell = Bell()  # rings when the manifests change
@@ -107,6 +122,28 @@ class Channel:
     # --- what others may ask ------------------------------------------------------------------
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes of its segments and its journal."""
+        return self._store.stored_bytes
+
+    @property
+    def reserve_bytes(self) -> int:
+        """Bytes that should be free for its next segments."""
+        return RESERVE_SEGMENTS * self._store.newest_bytes
+
+    @property
+    def missing_segments(self) -> int:
+        """How many segments the window is shorter than it should be, for want of room."""
+        if self._shortened_to is None or self.window is None:
+            return 0
+        wanted = window_segments(self.timeline, self.description.window_seconds)
+        return max(0, self._shortened_to - (self.window.last - wanted + 1))
+
+    def may_shorten(self, least: int) -> bool:
+        """Whether there is a segment beyond the newest `least`."""
+        return self.window is not None and self._removable(1, least) is not None
+
+    @property
     def description(self) -> ChannelDescription:
         """Of the edition on air."""
         return self.editions.on_air.description
@@ -116,9 +153,14 @@ class Channel:
         """The grid of the edition on air; all have the same segments."""
         return self.editions.on_air.timeline
 
-    def stage(self, body: bytes) -> Path:
-        """Write a body to disk under a name of its own. Blocking, thread-safe. Raises OSError."""
-        return self._store.stage(body)
+    def stage(self, body: bytes, place: Place, priority: int) -> Path | None:
+        """Store a body that `take_segment` uses or removes. Blocking, thread-safe. Raises OSError.
+
+        None: the segment is decided, so its bytes are only compared.
+        """
+        if selection.admission(self.selection, place.segment) is Admission.LATE:
+            return None
+        return self._store.stage(body, place, priority)
 
     def init_path(self, track: str, revision: str | None) -> Path | None:
         """Where viewers' init segment of this revision is. None: of the edition on air."""
@@ -133,6 +175,13 @@ class Channel:
         if window is None or segment > window.last or window.is_gap(segment):
             return None
         return self._store.live_path(track, segment)
+
+    async def live_file(self, track: str, segment: int) -> Path | None:
+        """A published segment's file, fetched if need be; None: it has gone. Raises OSError."""
+        path = self.live_path(track, segment)
+        if path is None or path.exists():
+            return path
+        return await asyncio.to_thread(self._store.fetch, track, segment)
 
     def idle(self) -> bool:
         """Whether nothing was pushed for longer than the window."""
@@ -159,6 +208,44 @@ class Channel:
             self.deliveries.mismatched(encoder, refusal.text())
         if refusal.damaged:
             self.deliveries.damaged()
+
+    # --- room -----------------------------------------------------------------------------------
+
+    async def shorten(self, bytes_wanted: int, least: int) -> None:
+        """Give up the oldest segments, at least one: so many bytes, or all but the newest `least`.
+
+        Raises PushRefused when it closes.
+        """
+        await self._mailbox.call(lambda: self._shorten(bytes_wanted, least))
+
+    def _removable(self, bytes_wanted: int, least: int) -> int | None:
+        """The segment to begin with then; None: all are needed."""
+        assert self.window is not None
+        return self._store.first_after(bytes_wanted, self.window.last - least)
+
+    async def _shorten(self, bytes_wanted: int, least: int) -> None:
+        window = self.window
+        first = None if window is None else self._removable(bytes_wanted, least)
+        if window is None or first is None:
+            return
+        lines = []
+        if first > window.first:
+            if not self.missing_segments:
+                self._log.warning("%s: no room, the window begins with segment %d", self.key, first)
+            gone = window.spans(window.first, first - 1)
+            self.given_up += sum(run.last - run.first + 1 for run, gap in gone if not gap)
+            self.window, self._shortened_to = window.since(first), first
+            self._refresh()  # before the files go
+            lines.append(journal.TrimLine(first=first))
+        told = await self._append(lines)
+        await asyncio.to_thread(self._store.retain_from, first)
+        if not told:
+            await self._append(lines)  # now there is room
+
+    def _note_whole(self) -> None:
+        if self._shortened_to is not None and not self.missing_segments:
+            self._shortened_to = None
+            self._log.info("%s: the window is whole again", self.key)
 
     # --- description and init -----------------------------------------------------------------
 
@@ -214,7 +301,7 @@ class Channel:
             return await self._mailbox.call(lambda: self._take_segment(push))
         finally:
             if push.staged is not None:
-                await asyncio.to_thread(push.staged.unlink, missing_ok=True)
+                await asyncio.to_thread(self._store.unstage, push.staged)
 
     async def _take_segment(self, push: SegmentPush) -> Answer:
         place, held = push.place, self.deliveries.get(push.place)
@@ -297,7 +384,7 @@ class Channel:
 
     def _stage_joined(self, place: Place, priority: int, bodies: Sequence[bytes]) -> SegmentPush:
         body = b"".join(bodies)
-        digest, staged = hashlib.sha256(body).hexdigest(), self._store.stage(body)
+        digest, staged = hashlib.sha256(body).hexdigest(), self.stage(body, place, priority)
         return SegmentPush(place=place, priority=priority, digest=digest, staged=staged)
 
     async def _take_part(self, push: PartPush) -> Answer | tuple[Place, int, Sequence[bytes]]:
@@ -388,7 +475,7 @@ class Channel:
         tracks = self.editions.on_air.names
         try:
             lines = [*before, line]
-            await asyncio.to_thread(self._store.publish, segment, publish.encoder, tracks, lines)
+            await self._store_published(segment, publish.encoder, tracks, lines)
         except (OSError, StoreError):
             self.disk_errors += 1
             self._log.exception("%s: segment %d can't be published", self.key, segment)
@@ -402,6 +489,22 @@ class Channel:
         self._set_window(window.published(segment))
         await self._tidy(segment)
 
+    async def _store_published(
+        self,
+        segment: int,
+        encoder: str,
+        tracks: frozenset[str],
+        lines: Sequence[journal.Line],
+    ) -> None:
+        """Raises OSError, StoreError. Where there is no room for a line, an old segment goes."""
+        try:
+            await asyncio.to_thread(self._store.publish, segment, encoder, tracks, lines)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            await self._shorten(self._store.newest_bytes, SEGMENTS_EDGE)
+            await asyncio.to_thread(self._store.publish, segment, encoder, tracks, lines)
+
     def _put_on_air(self, segment: int, number: int) -> None:
         """A segment is of this edition; where it is another one, parts begin anew after it."""
         if not self.editions.put_on_air(segment, number):
@@ -414,6 +517,7 @@ class Channel:
 
     async def _tidy(self, published: int) -> None:
         """Remove what is out of the window and its margin; shorten the journal."""
+        self.deliveries.settle(switch.segment for switch in self.selection.switches)
         self.deliveries.trim(published - selection_model.HISTORY_MAX)
         margin_s = min(self.description.window_seconds, RETENTION_SECONDS_MAX)
         margin = window_segments(self.timeline, margin_s) + 1
@@ -427,6 +531,8 @@ class Channel:
         except OSError:
             self.disk_errors += 1
             self._log.exception("%s: the folder can't be tidied", self.key)
+        self._note_whole()
+        self._on_stored()
 
     async def _drop(self, segment: int, encoder: str) -> None:
         self.deliveries.forget(segment, encoder)
@@ -434,14 +540,16 @@ class Channel:
             self.parts.drop(segment, encoder, self.selection.parts, self.window)
         await asyncio.to_thread(self._store.discard, segment, encoder)
 
-    async def _append(self, lines: Sequence[journal.Line]) -> None:
-        if not lines:
-            return
+    async def _append(self, lines: Sequence[journal.Line]) -> bool:
+        """Whether it could be written."""
         try:
-            await asyncio.to_thread(self._store.append, lines)
+            if lines:
+                await asyncio.to_thread(self._store.append, lines)
         except OSError:
             self.disk_errors += 1
             self._log.exception("%s: the journal can't be written", self.key)
+            return False
+        return True
 
     # --- state --------------------------------------------------------------------------------
 
@@ -469,7 +577,7 @@ class Channel:
         if self.window is None:
             return None
         parts = None if self.parts is None else self.parts.window.shown(self.window)
-        return show(self.editions, self.window, self._published_us, parts)
+        return show(self.editions, self.window, parts)
 
     def snapshot(self) -> journal.Snapshot:
         """Everything that survives a restart."""

@@ -22,7 +22,7 @@ from hitless_origin.cmaf import cut_segment, judge_init, judge_segment
 from hitless_origin.description import difference, unchangeable
 from hitless_origin.names import ChannelKey
 from hitless_origin.push import PartBody
-from hitless_origin.store import Place
+from hitless_origin.storage import Place
 from hitless_wire.ingest import ChannelDescription, TrackDescription
 
 EDITIONS_MAX = 4  # held at a time

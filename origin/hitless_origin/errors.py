@@ -1,7 +1,7 @@
 """The origin's errors, split by who must act.
 
-PushRefused: the encoder (its answer says what to do). StartError: whoever starts the process.
-StoreError: whoever looks after the disk.
+PushRefused: the encoder (its answer says what to do). ViewRefused: the viewer, likewise.
+StartError: whoever starts the process. StoreError: whoever looks after the disk.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ class StoreError(OriginError):
     """What is on disk can't be read as a channel."""
 
 
-class PushRefused(OriginError):
-    """A push was refused.
+class Refused(OriginError):
+    """A request was refused: what is wrong, what to do about it.
 
-    status: HTTP status of the answer (proto/hitless_wire/ingest.py). mismatch, damaged: counts as
-    one in the channel's report. retry_after_s: when the same push may succeed, seconds.
+    status: HTTP status of the answer. retry_after_s: when the same may succeed, seconds.
     """
 
     def __init__(
@@ -34,8 +33,6 @@ class PushRefused(OriginError):
         expected: object = None,
         got: object = None,
         hint: str = "",
-        mismatch: bool = False,
-        damaged: bool = False,
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(error)
@@ -44,8 +41,6 @@ class PushRefused(OriginError):
         self.expected = None if expected is None else str(expected)
         self.got = None if got is None else str(got)
         self.hint = hint
-        self.mismatch = mismatch
-        self.damaged = damaged
         self.retry_after_s = retry_after_s
 
     def text(self) -> str:
@@ -62,3 +57,32 @@ class PushRefused(OriginError):
             "got": self.got,
             "hint": self.hint,
         }
+
+
+class ViewRefused(Refused):
+    """A viewer asked for a piece of the channel that there is not."""
+
+
+class PushRefused(Refused):
+    """A push was refused (statuses: proto/hitless_wire/ingest.py).
+
+    mismatch, damaged: counts as one in the channel's report.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        *,
+        expected: object = None,
+        got: object = None,
+        hint: str = "",
+        mismatch: bool = False,
+        damaged: bool = False,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(
+            status, error, expected=expected, got=got, hint=hint, retry_after_s=retry_after_s
+        )
+        self.mismatch = mismatch
+        self.damaged = damaged

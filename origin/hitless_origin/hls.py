@@ -16,6 +16,7 @@ from fractions import Fraction
 
 from hitless_handover.timeline import Timeline
 from hitless_origin import hls_parts
+from hitless_origin.span import query_of
 from hitless_origin.view import (
     ChannelView,
     Stretch,
@@ -37,11 +38,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def multivariant(view: ChannelView) -> str:
     """The multivariant playlist: one variant a video track, all with the same audio group."""
-    audio = view.tracks("audio")
+    audio, query = view.tracks("audio"), query_of(view.span, view.timeline)
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    lines += [_rendition(track, default=track is audio[0]) for track in audio]
+    lines += [_rendition(track, query, default=track is audio[0]) for track in audio]
     for track in view.tracks("video"):
-        lines += [_variant(view, track, audio), f"{track.name}/{MEDIA_NAME}"]
+        lines += [_variant(view, track, audio), f"{track.name}/{MEDIA_NAME}{query}"]
     return "\n".join(lines) + "\n"
 
 
@@ -50,8 +51,13 @@ def media(view: ChannelView, track: TrackDescription) -> str:
     return settled(view, track) + edge(view, track)
 
 
-def settled(view: ChannelView, track: TrackDescription) -> str:
-    """The playlist up to its last whole segment: it changes only with the next one."""
+def settled(view: ChannelView, track: TrackDescription, skipped: int = 0) -> str:
+    """The playlist up to its last whole segment: it changes only with the next one.
+
+    skipped: so many of its first segments are left out, for players that have them (a delta
+    update). Date and EXT-X-MAP are said again then: the player need not look for them.
+    """
+    begin = view.window.first + skipped
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{_version(view, track)}",
@@ -60,10 +66,16 @@ def settled(view: ChannelView, track: TrackDescription) -> str:
         f"#EXT-X-MEDIA-SEQUENCE:{view.window.first}",
         *_discontinuity_sequence(view),
         "#EXT-X-INDEPENDENT-SEGMENTS",
+        *_from_its_start(view),
     ]
+    if skipped:
+        lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}")
     parts = _closed_parts(view, track)
     for stretch in view.runs():
-        lines += _stretch(view, stretch, track, parts)
+        if stretch.last >= begin:
+            lines += _stretch(view, stretch, track, parts, begin)
+    if view.is_complete:
+        lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 
@@ -81,7 +93,9 @@ def edge(view: ChannelView, track: TrackDescription) -> str:
         lines += hls_parts.parts(source, view.parts.grid, segment, view.parts.open, folder)
         lines += hls_parts.preload(view, folder)
     others = [other for other in view.description.tracks if other.name != track.name]
-    lines += hls_parts.reports(view, [f"../{other.name}/{MEDIA_NAME}" for other in others])
+    query = query_of(view.span, view.timeline)
+    urls = [f"../{other.name}/{MEDIA_NAME}{query}" for other in others]
+    lines += hls_parts.reports(view, urls)
     return "".join(line + "\n" for line in lines)
 
 
@@ -94,15 +108,25 @@ def _version(view: ChannelView, track: TrackDescription) -> int:
     return VERSION_WITH_GAP if gaps or absent else VERSION
 
 
+def _from_its_start(view: ChannelView) -> Iterator[str]:
+    """A piece that still grows is played from its start, where a player would begin near its end.
+
+    It has no EXT-X-PLAYLIST-TYPE: what leaves the window leaves it, which EVENT and VOD forbid.
+    """
+    if view.span is not None and not view.is_complete:
+        yield "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES"
+
+
 def _discontinuity_sequence(view: ChannelView) -> Iterator[str]:
     """Where the first segment stands (RFC 8216 4.3.3.3); absent while it never mattered."""
-    if view.discontinuities_left or any(_is_marked(view, stretch) for stretch in view.runs()):
+    first = view.window.first
+    if view.discontinuities_left or any(_is_marked(stretch, first) for stretch in view.runs()):
         yield f"#EXT-X-DISCONTINUITY-SEQUENCE:{view.discontinuities_left}"
 
 
-def _is_marked(view: ChannelView, stretch: Stretch) -> bool:
-    """Whether its discontinuity is in the playlist: it leaves with its segment."""
-    return stretch.splice is not None and stretch.splice >= view.window.first
+def _is_marked(stretch: Stretch, begin: int) -> bool:
+    """Whether its discontinuity is in a list from `begin` on: it leaves with its segment."""
+    return stretch.splice is not None and stretch.splice >= begin
 
 
 def _stretch(
@@ -110,15 +134,16 @@ def _stretch(
     stretch: Stretch,
     track: TrackDescription,
     parts: Mapping[int, list[str]],
+    begin: int,
 ) -> Iterator[str]:
-    """One edition's segments, gaps marked, with the parts that are still listed."""
+    """One edition's segments from `begin` on, gaps marked, with the parts still listed."""
     source, timeline = stand_in(stretch.description, track), stretch.description.timeline()
-    if _is_marked(view, stretch):
+    if _is_marked(stretch, begin):
         yield "#EXT-X-DISCONTINUITY"
     if source is not None:
         folder = _folder(source, track)
         yield f'#EXT-X-MAP:URI="{folder}{INIT_NAME}?v={stretch.init_revision}"'
-    for run, gap in view.window.spans(stretch.first, stretch.last):
+    for run, gap in view.window.spans(max(stretch.first, begin), stretch.last):
         for k in range(run.first, run.last + 1):
             if source is None:
                 yield from ("#EXT-X-GAP", *_nothing(timeline, k))
@@ -146,14 +171,14 @@ def _closed_parts(view: ChannelView, track: TrackDescription) -> dict[int, list[
     }
 
 
-def _rendition(track: TrackDescription, *, default: bool) -> str:
+def _rendition(track: TrackDescription, query: str, *, default: bool) -> str:
     parts = [f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{_AUDIO_GROUP}",NAME="{track.name}"']
     if track.language not in (None, "und"):
         parts.append(f'LANGUAGE="{track.language}"')
     parts += [f"DEFAULT={'YES' if default else 'NO'}", "AUTOSELECT=YES"]
     if track.channels:
         parts.append(f'CHANNELS="{track.channels}"')
-    return ",".join([*parts, f'URI="{track.name}/{MEDIA_NAME}"'])
+    return ",".join([*parts, f'URI="{track.name}/{MEDIA_NAME}{query}"'])
 
 
 def _variant(view: ChannelView, track: TrackDescription, audio: list[TrackDescription]) -> str:
@@ -189,5 +214,9 @@ def _nothing(timeline: Timeline, segment: int) -> tuple[str, str]:
 
 def date_ms(us: int) -> str:
     """ISO 8601 with milliseconds, to the nearest; microseconds since the epoch in."""
-    when = _EPOCH + timedelta(milliseconds=(us + 500) // 1000)
-    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03}Z"
+    return date_us((us + 500) // 1000 * 1000).removesuffix("000Z") + "Z"
+
+
+def date_us(us: int) -> str:
+    """ISO 8601 with microseconds."""
+    return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

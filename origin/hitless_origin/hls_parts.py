@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from hitless_handover.parts import PartGrid
-from hitless_origin.view import ChannelView, part_target_us, part_ticks
+from hitless_handover.timeline import MICROSECONDS, ceil_div
+from hitless_origin.view import ChannelView, part_target_us, part_ticks, target_duration_s
 from hitless_wire.ingest import TrackDescription, part_name
 
 VERSION = 9
 HOLD_BACK_PARTS = 3  # part targets a player stays behind the end (4.4.3.8)
+SKIP_UNTIL_TARGETS = 6  # target durations before the end of which nothing is skipped: the least
 
 
 def header(view: ChannelView) -> list[str]:
@@ -23,9 +25,22 @@ def header(view: ChannelView) -> list[str]:
     target_us = part_target_us(view.description, view.parts.grid)
     hold_back = _seconds(HOLD_BACK_PARTS * target_us)
     return [
-        f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back}",
+        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,"
+        f"CAN-SKIP-UNTIL={_skip_until_s(view)}.0,PART-HOLD-BACK={hold_back}",
         f"#EXT-X-PART-INF:PART-TARGET={_seconds(target_us)}",
     ]
+
+
+def skippable(view: ChannelView) -> int:
+    """How many of the first segments a delta update may leave out (6.2.5.1); 0: none may be."""
+    if view.parts is None or view.is_complete:
+        return 0
+    kept = ceil_div(_skip_until_s(view) * MICROSECONDS, view.timeline.segment_us)
+    return max(0, view.window.last - view.window.first + 1 - kept)
+
+
+def _skip_until_s(view: ChannelView) -> int:
+    return SKIP_UNTIL_TARGETS * target_duration_s(view.description)
 
 
 def parts(

@@ -24,7 +24,7 @@ from hitless_origin.cmaf import judge_init, judge_part, judge_segment
 from hitless_origin.description import read_description
 from hitless_origin.edition import Edition
 from hitless_origin.errors import PushRefused
-from hitless_origin.names import IngestPath, is_encoder, parse_ingest
+from hitless_origin.names import IngestPath, is_encoder, is_priority, parse_ingest
 from hitless_origin.origin import Origin
 from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush
 from hitless_origin.refusals import (
@@ -34,7 +34,9 @@ from hitless_origin.refusals import (
     too_large,
     unknown_track,
 )
-from hitless_origin.store import Place
+from hitless_origin.settings import PlainInput
+from hitless_origin.space import is_full
+from hitless_origin.storage import Place
 from hitless_wire.ingest import (
     DISCONTINUITY_ALLOWED,
     HEADER_DIGEST,
@@ -50,17 +52,17 @@ SEGMENT_BYTES_LEAST = 1024 * 1024  # allowed whatever the description says
 SEGMENT_BYTES_MAX = 128 * 1024 * 1024
 _BANDWIDTH_SLACK = 4  # times what the track's peak bandwidth makes of a segment
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PRIORITY = re.compile(r"0|[1-9][0-9]{0,17}")
 
 log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """The handler of every PUT below /ingest/. answers: how many pushes ended with which status."""
+    """The handler of every push below /ingest/. answers: how many ended with which status."""
 
     def __init__(self, origin: Origin) -> None:
         self.answers: Counter[int] = Counter()
         self._origin = origin
+        self._settings = origin.settings
         self._running: set[asyncio.Task[web.Response]] = set()
         self._uploads = asyncio.Semaphore(origin.settings.uploads_max)
 
@@ -98,6 +100,9 @@ class Ingest:
         if path is None:
             raise not_allowed(request.rel_url.raw_path)
         encoder = request.headers.get(HEADER_ENCODER, "")
+        plain = self._plain(request)
+        if plain is not None:
+            encoder = plain.encoder
         if not is_encoder(encoder):
             raise PushRefused(
                 403,
@@ -121,6 +126,11 @@ class Ingest:
             channel.note_refusal(encoder, refusal)
             raise
 
+    def _plain(self, request: web.Request) -> PlainInput | None:
+        """Whose a push without any header of ours is."""
+        ours = (HEADER_ENCODER, HEADER_PRIORITY)
+        return None if any(name in request.headers for name in ours) else self._settings.plain
+
     async def _description(self, request: web.Request, path: IngestPath, encoder: str) -> Answer:
         try:
             body = await self._body(request, DESCRIPTION_BYTES_MAX)
@@ -143,9 +153,15 @@ class Ingest:
         return await channel.take_init(encoder, name, body, facts)
 
     async def _segment(self, request: web.Request, channel: Channel, place: Place) -> Answer:
-        admitted = _admit(request, channel, place)
+        admitted = _admit(request, channel, place, self._plain(request))
         body = await self._body(request, admitted.bytes_max)
-        staged, parts = await asyncio.to_thread(_check_and_stage, admitted, body)
+        try:
+            staged, parts = await asyncio.to_thread(_check_and_stage, admitted, body)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            await self._origin.make_room(len(body))
+            staged, parts = await asyncio.to_thread(_check_and_stage, admitted, body)
         push = SegmentPush(
             place=place,
             priority=admitted.priority,
@@ -163,7 +179,7 @@ class Ingest:
             raise not_allowed(request.rel_url.raw_path)
         if not channel.may_push_parts(place.encoder):
             raise parts_of_another_edition(place.encoder)
-        admitted = _admit(request, channel, place)
+        admitted = _admit(request, channel, place, self._plain(request))
         body = await self._body(request, admitted.bytes_max)
         checked = await asyncio.to_thread(_check_part, admitted, grid, part, body)
         push = PartPush(
@@ -225,12 +241,14 @@ class _Admitted:
     bytes_max: int
 
 
-def _admit(request: web.Request, channel: Channel, place: Place) -> _Admitted:
+def _admit(
+    request: web.Request, channel: Channel, place: Place, plain: PlainInput | None
+) -> _Admitted:
     """Judge a media push by path and headers. Raises PushRefused (400, 404, 410, 412, 503)."""
     edition = channel.introductions.edition_of(place.encoder)
     track = _track(channel, edition, place.track)
-    priority = _priority(request)
-    _digest(request, required=True)
+    priority = _priority(request) if plain is None else plain.priority
+    _digest(request, required=plain is None)
     channel.check_push(place.encoder, place.track, place.segment)
     facts = edition.facts.get(place.track)
     if facts is None:
@@ -246,11 +264,11 @@ def _admit(request: web.Request, channel: Channel, place: Place) -> _Admitted:
     )
 
 
-def _check_and_stage(admitted: _Admitted, body: bytes) -> tuple[Path, tuple[PartBody, ...]]:
+def _check_and_stage(admitted: _Admitted, body: bytes) -> tuple[Path | None, tuple[PartBody, ...]]:
     edition, track, segment = admitted.edition, admitted.track, admitted.place.segment
     fragments = judge_segment(body, track, edition.timeline, segment, admitted.facts)
     parts = edition.cut(body, fragments, track, segment)
-    return admitted.channel.stage(body), parts
+    return admitted.channel.stage(body, admitted.place, admitted.priority), parts
 
 
 def _check_part(admitted: _Admitted, grid: PartGrid, part: int, body: bytes) -> PartBody:
@@ -284,7 +302,7 @@ async def _read(request: web.Request, limit: int) -> bytes:
 
 def _priority(request: web.Request) -> int:
     text = request.headers.get(HEADER_PRIORITY, "")
-    if not _PRIORITY.fullmatch(text):
+    if not is_priority(text):
         raise PushRefused(
             400,
             f"{HEADER_PRIORITY} is no priority",

@@ -18,12 +18,12 @@ from hitless_origin.edition import EDITIONS_MAX, Edition, Editions
 from hitless_origin.names import ChannelKey
 from hitless_origin.push import Answer
 from hitless_origin.roster import ENCODERS_MAX, EncoderRecord, Roster
-from hitless_origin.store import ChannelStore
+from hitless_origin.storage import ChannelStorage
 from hitless_wire.ingest import ChannelDescription
 
 PATIENCE_SEGMENTS = 15  # an encoder that is cut off tries to push for so long
 
-Append = Callable[[Sequence[journal.Line]], Awaitable[None]]
+Append = Callable[[Sequence[journal.Line]], Awaitable[object]]
 
 
 class Introductions:
@@ -38,7 +38,7 @@ class Introductions:
         *,
         roster: Roster,
         editions: Editions,
-        store: ChannelStore,
+        store: ChannelStorage,
         clock: Clock,
         append: Append,
         undecided: Callable[[], frozenset[tuple[str, int]]],

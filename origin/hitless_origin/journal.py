@@ -123,6 +123,13 @@ class GapLine(_Line):
     last: int
 
 
+class TrimLine(_Line):
+    """For want of room the window begins with segment `first`."""
+
+    t: Literal["trim"] = "trim"
+    first: int
+
+
 class TermLine(_Line):
     """A higher term became known."""
 
@@ -203,6 +210,7 @@ class Snapshot(_Line):
 Line = (
     PublishLine
     | GapLine
+    | TrimLine
     | SwitchLine
     | TermLine
     | EditionLine
@@ -247,6 +255,8 @@ def _apply(snapshot: Snapshot, line: Line) -> Snapshot:
             return snapshot.model_copy(update=_publish(snapshot, line))
         case GapLine():
             return snapshot.model_copy(update=_gap(snapshot, line))
+        case TrimLine():
+            return snapshot.model_copy(update=_trim(snapshot, line))
         case SwitchLine():
             return snapshot.model_copy(update=_switch(snapshot, line))
         case TermLine():
@@ -302,6 +312,11 @@ def _gap(snapshot: Snapshot, line: GapLine) -> dict[str, object]:
         "window": WindowLine.of(window),
         "gaps": snapshot.gaps + line.last - line.first + 1,
     }
+
+
+def _trim(snapshot: Snapshot, line: TrimLine) -> dict[str, object]:
+    window = snapshot.window
+    return {"window": window and WindowLine.of(window.value().since(line.first))}
 
 
 def _switch(snapshot: Snapshot, line: SwitchLine) -> dict[str, object]:

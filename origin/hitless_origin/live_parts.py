@@ -17,7 +17,7 @@ from hitless_origin.names import ChannelKey
 from hitless_origin.part_shelf import PartShelf, Shelved
 from hitless_origin.part_window import PartWindow
 from hitless_origin.push import PartBody, PartPush
-from hitless_origin.store import Place
+from hitless_origin.storage import Place
 from hitless_origin.view import target_duration_s
 from hitless_origin.window import Window
 

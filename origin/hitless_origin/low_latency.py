@@ -11,6 +11,8 @@ from hitless_wire.ingest import ChannelDescription
 
 SEGMENT = "_HLS_msn"
 PART = "_HLS_part"
+SKIP = "_HLS_skip"
+_SKIPS = {"YES", "v2"}  # the second: dates too, of which there are none
 AHEAD_SEGMENTS_MAX = 2  # further than this from the last segment no player has to ask
 WAIT_TARGETS_MAX = 3  # target durations that a request is held
 # The URL names a moment that comes once, so caches may keep the answer: six, as Apple advises.
@@ -39,6 +41,11 @@ def wanted(query: Mapping[str, str], view: ChannelView) -> tuple[int, int | None
     if PART not in query:
         return segment, None
     return following(view.parts.grid, segment, _number(query, PART))
+
+
+def takes_delta(query: Mapping[str, str]) -> bool:
+    """Whether the player has the former playlist, and is content with what is new."""
+    return query.get(SKIP) in _SKIPS
 
 
 def wait_us_max(description: ChannelDescription) -> int:

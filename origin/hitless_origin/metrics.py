@@ -5,9 +5,10 @@ Label values are names that `names` has checked, so nothing needs escaping.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from hitless_handover.part_selection import Parts
+from hitless_origin.audience import BUCKETS_MS, Audience, Mood
 from hitless_origin.channel import Channel
 from hitless_origin.live_parts import LiveParts
 
@@ -72,6 +73,19 @@ _PER_CHANNEL: tuple[tuple[str, str, str, Callable[[Channel], int]], ...] = (
         lambda c: c.disk_errors,
     ),
     (
+        "given_up_total",
+        "counter",
+        "Segments that left the window early for want of room, since this process started.",
+        lambda c: c.given_up,
+    ),
+    (
+        "missing_segments",
+        "gauge",
+        "Segments that the window is shorter than it should be, for want of room.",
+        lambda c: c.missing_segments,
+    ),
+    ("stored_bytes", "gauge", "Bytes of segments and journal.", lambda c: c.stored_bytes),
+    (
         "last_segment",
         "gauge",
         "Newest segment number decided, counted from the epoch.",
@@ -110,8 +124,36 @@ _PER_CHANNEL_PARTS: tuple[tuple[str, str, str, Callable[[LiveParts, Parts], int]
 )
 
 
-def render(channels: Iterable[Channel], answers: Mapping[int, int], waiting: int) -> str:
-    """All metrics. answers: pushes by HTTP status of the answer. waiting: viewers' requests."""
+# of the newest handover that viewers' players told of, by phase: before, during, after
+_AROUND: tuple[tuple[str, str, Callable[[Mood], float | None]], ...] = (
+    ("viewers", "Viewers around the newest handover, at most at a time.", lambda m: m.viewers),
+    ("stalls", "Stalls of viewers' players around the newest handover.", lambda m: m.stalls),
+    (
+        "buffer_min_seconds",
+        "Least buffer of any viewer around the newest handover.",
+        lambda m: _seconds(m.buffer_ms_min),
+    ),
+    (
+        "buffer_median_seconds",
+        "Median of viewers' buffers around the newest handover.",
+        lambda m: _seconds(m.buffer_ms_median),
+    ),
+)
+
+
+def render(
+    channels: Iterable[Channel],
+    answers: Mapping[int, int],
+    waiting: int,
+    free_bytes: int,
+    *,
+    now_us: int = 0,
+    malformed: int = 0,
+) -> str:
+    """All metrics. answers: pushes by HTTP status of the answer. waiting: viewers' requests.
+
+    now_us: monotonic. malformed: requests whose CMCD could not be read.
+    """
     ordered = sorted(channels, key=lambda channel: channel.key)
     lines = _head("channels", "gauge", "Channels on this origin.")
     lines.append(f"{_PREFIX}channels {len(ordered)}")
@@ -129,9 +171,50 @@ def render(channels: Iterable[Channel], answers: Mapping[int, int], waiting: int
             if channel.parts is not None and channel.selection.parts is not None:
                 value_now = part_value(channel.parts, channel.selection.parts)
                 lines.append(f"{_PREFIX}{name}{_labels(channel)} {value_now}")
+    lines += _head("free_bytes", "gauge", "Bytes that can still be written.")
+    lines.append(f"{_PREFIX}free_bytes {free_bytes}")
     lines += _head("waiting_reloads", "gauge", "Viewers' requests that wait for the next part.")
     lines.append(f"{_PREFIX}waiting_reloads {waiting}")
+    lines += _head("cmcd_malformed_total", "counter", "Requests whose CMCD could not be read.")
+    lines.append(f"{_PREFIX}cmcd_malformed_total {malformed}")
+    lines += _audiences([channel for channel in ordered if channel.audience.known], now_us)
     return "\n".join(lines) + "\n"
+
+
+def _audiences(channels: list[Channel], now_us: int) -> Iterator[str]:
+    """Of the channels whose viewers' players tell how they fare (CMCD)."""
+    yield from _head("viewers", "gauge", "Players that asked lately and gave a session.")
+    for channel in channels:
+        yield f"{_PREFIX}viewers{_labels(channel)} {channel.audience.now(now_us).viewers}"
+    yield from _head("viewer_stalls_total", "counter", "Stalls that viewers' players told of.")
+    for channel in channels:
+        yield f"{_PREFIX}viewer_stalls_total{_labels(channel)} {channel.audience.stalls}"
+    yield from _head("viewer_buffer_seconds", "histogram", "Media in viewers' buffers, as told.")
+    for channel in channels:
+        yield from _histogram(channel.audience, _labels(channel))
+    for name, text, value in _AROUND:
+        yield from _head(f"handover_{name}", "gauge", text)
+        for channel in channels:
+            newest = max((s.segment for s in channel.selection.switches), default=-1)
+            around = channel.audience.around(newest)
+            for phase, mood in () if around is None else around.phases():
+                if (figure := value(mood)) is not None:
+                    labels = f'{_labels(channel)[:-1]},phase="{phase}"}}'
+                    yield f"{_PREFIX}handover_{name}{labels} {figure:g}"
+
+
+def _histogram(audience: Audience, labels: str) -> Iterator[str]:
+    name, inner, count = f"{_PREFIX}viewer_buffer_seconds", labels[:-1], 0
+    bounds = [*(f"{ms / 1000:g}" for ms in BUCKETS_MS), "+Inf"]
+    for bound, here in zip(bounds, audience.buckets, strict=True):
+        count += here
+        yield f'{name}_bucket{inner},le="{bound}"}} {count}'
+    yield f"{name}_sum{labels} {audience.buffer_ms_sum / 1000:g}"
+    yield f"{name}_count{labels} {count}"
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
 
 
 def _head(name: str, kind: str, text: str) -> list[str]:

@@ -14,7 +14,9 @@ from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 label: Kubernetes names
 TRACK = r"[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?"  # hitless_wire.resources.Name
 NUMBER = r"0|[1-9][0-9]{0,15}"
+FILE_NAME = r"[a-z]+\.[a-z]+"  # of the page
 ENCODER = re.compile(r"[a-z0-9-]{1,63}")
+PRIORITY = re.compile(r"0|[1-9][0-9]{0,17}")
 SEGMENT_LIMIT = 1 << 53  # JSON and JavaScript players count no further
 DESCRIPTION_NAME = "description.json"
 
@@ -74,3 +76,8 @@ def is_label(text: str) -> bool:
 def is_encoder(text: str) -> bool:
     """Whether the text may name an encoder."""
     return ENCODER.fullmatch(text) is not None
+
+
+def is_priority(text: str) -> bool:
+    """Whether the text is the term of an encoder's leadership, or 0."""
+    return PRIORITY.fullmatch(text) is not None

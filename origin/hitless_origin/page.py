@@ -1,86 +1,95 @@
-"""The page at `/`: every channel, its state and its links. Plain HTML, nothing from elsewhere."""
+"""The page: files of this package, and the player that the image brings along.
+
+`/` lists the channels, `/channels/{namespace}/{name}` shows one. Plain HTML, CSS and JavaScript;
+nothing is asked of any other server, and the browser is told to see to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
+import gzip
+import hashlib
+import logging
+from pathlib import Path
 
-from hitless_origin import dash, hls
-from hitless_origin.channel import Channel
-from hitless_wire.ingest import COMPARISON_QUERY, live_path, report_path
+from aiohttp import hdrs, web
 
-# The page needs its own style and nothing else.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_COLUMNS = (
-    "channel",
-    "state",
-    "on air",
-    "term",
-    "last segment",
-    "fallbacks",
-    "gaps",
-    "identical",
-    "interchangeable",
-    "mismatches",
-    "switches",
-    "discontinuities",
-    "links",
+from hitless_origin.manifests import Rendered
+from hitless_origin.names import FILE_NAME, LABEL
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:2rem}"
-    "table{border-collapse:collapse}th,td{padding:.3rem .8rem;text-align:left;"
-    "border-bottom:1px solid #8884}"
-)
+PLAYER_NAME = "hls.mjs"
+_HEADERS = {
+    hdrs.CACHE_CONTROL: "no-cache",  # asked for again after an update, which costs a 304
+    hdrs.VARY: hdrs.ACCEPT_ENCODING,
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_FOLDER = Path(__file__).parent / "web"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+log = logging.getLogger(__name__)
 
 
-def render(channels: Iterable[Channel]) -> str:
-    """The whole page."""
-    ordered = sorted(channels, key=lambda channel: channel.key)
-    head = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS)
-    rows = "\n".join(_row(channel) for channel in ordered)
-    body = f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table>"
-    if not ordered:
-        body = "<p>No encoder has pushed anything yet.</p>"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>Hitless origin</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>Hitless origin</h1>\n{body}\n</body></html>\n"
+class Page:
+    """player: hls.js as a module, its file; None: pages have no picture, and say so."""
+
+    def __init__(self, player: Path | None) -> None:
+        self._files = {path.name: _read(path) for path in _FOLDER.iterdir()}
+        if player is not None:
+            try:
+                self._files[PLAYER_NAME] = _read(player)
+            except OSError as error:
+                log.warning("the page has no player: %s", error)
+
+    def routes(self) -> list[web.RouteDef]:
+        """GET of each."""
+        return [
+            web.get("/", self.index),
+            web.get(f"/channels/{{namespace:{LABEL}}}/{{channel:{LABEL}}}", self.channel),
+            web.get(f"/page/{{name:{FILE_NAME}}}", self.file),
+        ]
+
+    async def index(self, request: web.Request) -> web.Response:
+        """The list of channels."""
+        return self._answer(request, "index.html")
+
+    async def channel(self, request: web.Request) -> web.Response:
+        """One channel, whether there is one of that name yet or not."""
+        return self._answer(request, "channel.html")
+
+    async def file(self, request: web.Request) -> web.Response:
+        """What pages refer to."""
+        return self._answer(request, request.match_info["name"])
+
+    def _answer(self, request: web.Request, name: str) -> web.Response:
+        found = self._files.get(name)
+        if found is None:
+            raise web.HTTPNotFound(text="no such file\n", headers={hdrs.CACHE_CONTROL: "no-store"})
+        headers = {**_HEADERS, hdrs.ETAG: f'"{found.etag}"'}
+        if any(etag.value == found.etag for etag in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        packed = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+        if packed:
+            headers[hdrs.CONTENT_ENCODING] = "gzip"
+        headers[hdrs.CONTENT_TYPE] = found.content_type
+        return web.Response(body=found.packed if packed else found.body, headers=headers)
+
+
+def _read(path: Path) -> Rendered:
+    body = path.read_bytes()
+    return Rendered(
+        body=body,
+        packed=gzip.compress(body, mtime=0),
+        etag=hashlib.sha256(body).hexdigest()[:20],
+        content_type=_TYPES.get(path.suffix, "application/octet-stream"),
     )
-
-
-def _row(channel: Channel) -> str:
-    state = channel.selection
-    cells = [
-        str(channel.key),
-        _state(channel),
-        state.encoder or "–",
-        str(state.priority),
-        "–" if state.last is None else str(state.last),
-        str(state.fallbacks),
-        str(state.gaps),
-        str(channel.deliveries.comparison.identical),
-        str(channel.deliveries.comparison.interchangeable),
-        str(channel.mismatches),
-        str(state.switch_count),
-        str(channel.editions.aired.discontinuities),
-    ]
-    columns = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f"<tr>{columns}<td>{_links(channel)}</td></tr>"
-
-
-def _state(channel: Channel) -> str:
-    if channel.manifests is None:
-        return "waiting for the first segment"
-    return "silent" if channel.idle() else "on air"
-
-
-def _links(channel: Channel) -> str:
-    key = channel.key
-    live = live_path(key.namespace, key.channel)
-    links = (
-        ("HLS", f"{live}/{hls.MASTER_NAME}"),
-        ("DASH", f"{live}/{dash.NAME}"),
-        ("report", f"{report_path(key.namespace, key.channel)}?{COMPARISON_QUERY}=1"),
-    )
-    return " ".join(f'<a href="{escape(url)}">{name}</a>' for name, url in links)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from hitless_handover.part_selection import AHEAD_SEGMENTS, PartArrived
 from hitless_origin import refusals
 from hitless_origin.push import PartBody, PartPush
-from hitless_origin.store import Place
+from hitless_origin.storage import Place
 
 # Segments of one encoder's track whose bytes are kept: those that may be published (one more than
 # the core compares, while effects are carried out), and others that are not whole.

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from hitless_handover.part_selection import PartArrived
-from hitless_origin.store import Place
+from hitless_origin.storage import Place
 
 
 class Answer(Enum):

@@ -1,4 +1,4 @@
-"""From a channel's folder to a channel: what a restarted origin finds and how it mends it.
+"""From a channel's store to a channel: what a restarted origin finds and how it mends it.
 
 Blocking. The journal says what was decided, the folder what became of it. A publication that was
 cut short is finished from the pending files, or becomes a gap if they are gone: nobody had seen it,
@@ -7,16 +7,15 @@ for playlists live in memory. Nothing is ever renumbered.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from hitless_origin import journal
 from hitless_origin.description import read_description
 from hitless_origin.edition import Edition
 from hitless_origin.errors import PushRefused, StoreError
-from hitless_origin.store import ChannelStore, Pending
+from hitless_origin.storage import ChannelStorage, Pending
 from hitless_origin.window import Window, window_segments
 from hitless_wire.ingest import ChannelDescription
 
@@ -25,7 +24,7 @@ from hitless_wire.ingest import ChannelDescription
 class Opened:
     """A channel's folder, open and consistent. editions: by number."""
 
-    store: ChannelStore
+    store: ChannelStorage
     snapshot: journal.Snapshot
     editions: dict[int, Edition]
     pending: tuple[Pending, ...] = ()
@@ -36,19 +35,17 @@ class Opened:
         return self.editions[self.snapshot.on_air]
 
 
-def create(root: Path, description: ChannelDescription, body: bytes) -> Opened:
-    """A new channel in an empty folder; whatever was there goes. Raises OSError."""
-    shutil.rmtree(root, ignore_errors=True)
-    store = ChannelStore(root)
+def create(store: ChannelStorage, description: ChannelDescription, body: bytes) -> Opened:
+    """A new channel in an empty store; whatever was there goes. Raises OSError."""
+    store.remove()
     store.open()
     first = Edition(number=0, description=description)
     store.make_edition(first.number, first.names, body)
     return Opened(store=store, snapshot=journal.Snapshot(), editions={first.number: first})
 
 
-def reopen(root: Path) -> Opened:
-    """The channel in a folder. Raises OSError or StoreError when it can't be made sense of."""
-    store = ChannelStore(root)
+def reopen(store: ChannelStorage) -> Opened:
+    """The channel in a store. Raises OSError or StoreError when it can't be made sense of."""
     try:
         lines = store.open()
         snapshot = journal.replay(lines)
@@ -57,17 +54,17 @@ def reopen(root: Path) -> Opened:
         store.keep_editions(editions, names)
         store.take_tracks(names)
         snapshot = _mend(store, editions, snapshot, lines)
-        pending = _mend_pending(store, snapshot)
+        pending = store.pending(-1 if snapshot.window is None else snapshot.window.last)
     except (PushRefused, KeyError) as error:
         store.close()
-        raise StoreError(f"{root}: {error}") from error
+        raise StoreError(str(error)) from error
     except BaseException:
         store.close()
         raise
     return Opened(store=store, snapshot=snapshot, editions=editions, pending=tuple(pending))
 
 
-def _edition(store: ChannelStore, number: int) -> Edition:
+def _edition(store: ChannelStorage, number: int) -> Edition:
     """Raises OSError, PushRefused."""
     description = read_description(store.description_path(number).read_bytes())
     paths = {t.name: store.init_path(number, t.name) for t in description.tracks}
@@ -76,7 +73,7 @@ def _edition(store: ChannelStore, number: int) -> Edition:
 
 
 def _mend(
-    store: ChannelStore,
+    store: ChannelStorage,
     editions: dict[int, Edition],
     snapshot: journal.Snapshot,
     lines: Sequence[journal.Line],
@@ -97,7 +94,8 @@ def _mend(
     store.remove_live([k for k in live if k > window.last])
     window = window.trim(window_segments(on_air.timeline, on_air.description.window_seconds))
     lost = [k for run in window.runs() for k in range(run.first, run.last + 1) if k not in live]
-    store.append(journal.GapLine(first=k, last=k) for k in lost)
+    with suppress(OSError):  # no room: the next start finds the same
+        store.append(journal.GapLine(first=k, last=k) for k in lost)
     return snapshot.model_copy(
         update={
             "window": journal.WindowLine.of(_without(window, lost)),
@@ -107,7 +105,7 @@ def _mend(
 
 
 def _finish(
-    store: ChannelStore, editions: dict[int, Edition], lines: Sequence[journal.Line]
+    store: ChannelStorage, editions: dict[int, Edition], lines: Sequence[journal.Line]
 ) -> None:
     last = next((ln for ln in reversed(lines) if isinstance(ln, journal.PublishLine)), None)
     if last is None:
@@ -122,12 +120,3 @@ def _without(window: Window, lost: Sequence[int]) -> Window:
     for segment in lost:
         window = window.gap(segment, segment)
     return window.trim(window.last - window.first + 1)
-
-
-def _mend_pending(store: ChannelStore, snapshot: journal.Snapshot) -> list[Pending]:
-    """Undecided pushes; those of decided segments were left behind and go."""
-    last = -1 if snapshot.window is None else snapshot.window.last
-    pending = store.pending()
-    for segment in {each.place.segment for each in pending if each.place.segment <= last}:
-        store.discard(segment)
-    return [each for each in pending if each.place.segment > last]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hitless_handover.messages import OriginSwitch
 from hitless_origin.channel import Channel
-from hitless_wire.ingest import ChannelReport, EncoderInput, SwitchReport
+from hitless_wire.ingest import ChannelReport, EncoderInput, StoredReport, SwitchReport
 
 
-def channel_report(channel: Channel, *, with_comparison: bool = False) -> ChannelReport:
+def channel_report(
+    channel: Channel, *, with_comparison: bool = False, with_storage: bool = False
+) -> ChannelReport:
     """What the origin did with the channel, and what it last got."""
     state, window = channel.selection, channel.window
     runs = [] if window is None else list(window.runs())
@@ -26,6 +28,15 @@ def channel_report(channel: Channel, *, with_comparison: bool = False) -> Channe
         inputs=_inputs(channel),
         switches=tuple(_switch(channel, switch) for switch in state.switches),
         comparison=channel.deliveries.comparison if with_comparison else None,
+        storage=_stored(channel) if with_storage else None,
+    )
+
+
+def _stored(channel: Channel) -> StoredReport:
+    return StoredReport(
+        stored_bytes=channel.stored_bytes,
+        missing_segments=channel.missing_segments,
+        given_up=channel.given_up,
     )
 
 

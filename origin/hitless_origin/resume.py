@@ -25,6 +25,7 @@ def resume(
             tracks=edition.names,
             segment_frames=timeline.segment_frames,
             deadline_us=selection_model.publish_deadline_us(timeline, deadline_percent),
+            gap_us=selection_model.gap_patience_us(timeline),
         ),
         last=window.last if window else None,
         term=snapshot.term,

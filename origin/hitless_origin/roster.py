@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-ENCODERS_MAX = 8  # two at work, and those of past updates until their place is needed
+ENCODERS_MAX = 16  # four at work in an update with a spare, and those of updates just before
 
 
 @dataclass(slots=True, kw_only=True)

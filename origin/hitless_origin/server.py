@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import json
+import logging
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from hitless_origin import metrics, page
+from hitless_origin import metrics, openapi
+from hitless_origin.events import Events
 from hitless_origin.ingest import Ingest
 from hitless_origin.names import LABEL, ChannelKey
 from hitless_origin.origin import Origin
+from hitless_origin.page import Page
+from hitless_origin.players import Players
 from hitless_origin.report import channel_report
 from hitless_origin.viewer import Viewer, absent, allow_origins, preflight
 from hitless_origin.waits import Waits
-from hitless_wire.ingest import COMPARISON_QUERY
+from hitless_wire.ingest import COMPARISON_QUERY, STORAGE_QUERY
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 class Pages:
-    """What operators, tools and people ask: reports, health, metrics, the page at `/`."""
+    """What operators and tools ask: reports, health, metrics."""
 
-    def __init__(self, origin: Origin, ingest: Ingest, waits: Waits) -> None:
+    def __init__(self, origin: Origin, ingest: Ingest, waits: Waits, players: Players) -> None:
         self._origin = origin
         self._ingest = ingest
         self._waits = waits
+        self._players = players
 
     def routes(self) -> list[web.RouteDef]:
         """GET of each."""
         return [
-            web.get("/", self.index),
             web.get("/healthz", self.health),
             web.get("/metrics", self.metrics),
             web.get("/api/v1/channels", self.reports),
             web.get(f"/api/v1/channels/{{namespace:{LABEL}}}/{{channel:{LABEL}}}", self.report),
+            web.get(openapi.PATH, self.document),
             web.get("/api/{path:.*}", absent),
             web.options("/api/{path:.*}", preflight),
         ]
-
-    async def index(self, _: web.Request) -> web.Response:
-        """The list of channels, for people."""
-        headers = {**_NO_STORE, "Content-Security-Policy": page.POLICY}
-        text = page.render(self._origin.channels.values())
-        return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def health(self, _: web.Request) -> web.Response:
         """200 while pushes are taken."""
@@ -53,15 +53,27 @@ class Pages:
     async def metrics(self, _: web.Request) -> web.Response:
         """Prometheus' text format."""
         channels = self._origin.channels.values()
-        text = metrics.render(channels, self._ingest.answers, self._waits.count)
+        text = metrics.render(
+            channels,
+            self._ingest.answers,
+            self._waits.count,
+            self._origin.free_bytes(),
+            now_us=self._origin.clock.monotonic_us(),
+            malformed=self._players.malformed,
+        )
         headers = {**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE}
         return web.Response(body=text.encode(), headers=headers)
+
+    async def document(self, _: web.Request) -> web.Response:
+        """OpenAPI."""
+        body = openapi.document()
+        return web.Response(body=body, content_type="application/json", headers=_NO_STORE)
 
     async def reports(self, request: web.Request) -> web.Response:
         """The report of every channel."""
         channels = sorted(self._origin.channels.values(), key=lambda channel: channel.key)
-        compared = _asks_for_comparison(request)
-        reports = [channel_report(channel, with_comparison=compared) for channel in channels]
+        asked = _asked(request)
+        reports = [channel_report(channel, **asked) for channel in channels]
         body = [report.model_dump(mode="json", by_alias=True) for report in reports]
         return web.json_response(body, headers=_NO_STORE)
 
@@ -73,13 +85,15 @@ class Pages:
         if channel is None:
             body = json.dumps({"error": f"no channel {key}"})
             raise web.HTTPNotFound(text=body, content_type="application/json", headers=_NO_STORE)
-        report = channel_report(channel, with_comparison=_asks_for_comparison(request))
+        report = channel_report(channel, **_asked(request))
         text = report.model_dump_json(by_alias=True)
         return web.Response(text=text, content_type="application/json", headers=_NO_STORE)
 
 
-def _asks_for_comparison(request: web.Request) -> bool:
-    return request.query.get(COMPARISON_QUERY) == "1"
+def _asked(request: web.Request) -> dict[str, bool]:
+    """What the report should have beside what every reader knows."""
+    asked = {"with_comparison": COMPARISON_QUERY, "with_storage": STORAGE_QUERY}
+    return {name: request.query.get(query) == "1" for name, query in asked.items()}
 
 
 def make_runner(origin: Origin, close_s_max: int) -> web.AppRunner:
@@ -89,10 +103,46 @@ def make_runner(origin: Origin, close_s_max: int) -> web.AppRunner:
     """
     return web.AppRunner(
         make_app(origin),
+        logger=_server_log(),
         access_log=None,  # aiohttp names what did not fit in a log line of its own
         shutdown_timeout=close_s_max,
         handler_cancellation=True,  # nobody waits for a part on behalf of a client that has gone
     )
+
+
+def _server_log() -> logging.Logger:
+    """aiohttp's own log. What is no HTTP is a client's fault, and worth a line, not a traceback."""
+
+    def short(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, (HttpProcessingError, web.RequestPayloadError)):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg += ": " + " ".join(str(error).split())[:200].replace("%", "%%")
+            record.exc_info = record.exc_text = None
+        return True
+
+    logger = logging.getLogger("hitless_origin.http")
+    logger.filters = [short]
+    return logger
+
+
+async def _nowhere(request: web.Request) -> web.Response:
+    """A path that nobody has, or not with this method. A route as others, for `_expectation`."""
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        allowed |= (await resource.resolve(request))[1]
+    if allowed != {hdrs.METH_ANY}:
+        raise web.HTTPMethodNotAllowed(request.method, sorted(allowed - {hdrs.METH_ANY}))
+    return await absent(request)
+
+
+async def _expectation(request: web.Request) -> None:
+    """`Expect: 100-continue`. aiohttp's own quotes any other value, and fails if it is no text."""
+    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed(text="only 100-continue can be expected\n")
+    if request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # no answer has begun yet
 
 
 def make_app(origin: Origin) -> web.Application:
@@ -100,9 +150,11 @@ def make_app(origin: Origin) -> web.Application:
     app = web.Application()
     ingest = Ingest(origin)
     waits = Waits(origin.clock, origin.settings.waiting_max)
+    events = Events(origin)
 
     async def wake(_: web.Application) -> None:
         waits.close()
+        events.close()
         for channel in origin.channels.values():
             channel.bell.ring()
 
@@ -111,8 +163,19 @@ def make_app(origin: Origin) -> web.Application:
 
     app.on_shutdown.append(wake)
     app.on_cleanup.append(finish)
-    app.add_routes([web.put(r"/ingest/{path:[\s\S]*}", ingest.put)])
-    app.add_routes(Viewer(origin, waits).routes())
-    app.add_routes(Pages(origin, ingest, waits).routes())
+    players = Players(origin)
+    routes = [
+        web.put(r"/ingest/{path:[\s\S]*}", ingest.put),
+        web.post(r"/ingest/{path:[\s\S]*}", ingest.put),
+        *Viewer(origin, waits).routes(),
+        *Page(origin.settings.hls_js).routes(),
+        *events.routes(),
+        *Pages(origin, ingest, waits, players).routes(),
+        web.route("*", r"/{path:[\s\S]*}", _nowhere),
+    ]
+    for route in routes:
+        route.kwargs["expect_handler"] = _expectation
+    app.add_routes(routes)
     app.on_response_prepare.append(allow_origins)
+    app.on_response_prepare.append(players.hear)
     return app

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hitless_handover.timeline import MICROSECONDS, Timeline, ceil_div
 from hitless_origin.edition import Editions
 from hitless_origin.view import ChannelView, PartsView, Stretch
 from hitless_origin.window import Window
 from hitless_wire.ingest import TrackDescription
 
 
-def show(
-    editions: Editions, window: Window, published_us: int, parts: PartsView | None
-) -> ChannelView | None:
+def show(editions: Editions, window: Window, parts: PartsView | None) -> ChannelView | None:
     """The view; None while init segments are missing."""
     on_air = editions.on_air
     if on_air.revision is None:
@@ -23,12 +22,17 @@ def show(
         description=on_air.description,
         window=window,
         init_revision=on_air.revision,
-        published_us=published_us,
+        published_us=_end_us(on_air.timeline, window.last),
         parts=parts,
         stretches=() if alone else stretches,
         discontinuities_left=editions.aired.left(window.first),
         former_tracks=tuple(_former_tracks(editions)),
     )
+
+
+def _end_us(timeline: Timeline, segment: int) -> int:
+    """When a segment's last picture ends, in microseconds since the epoch, rounded up."""
+    return ceil_div((segment + 1) * timeline.segment_ticks * MICROSECONDS, timeline.timescale)
 
 
 def _stretches(editions: Editions, window: Window) -> Iterator[Stretch]:

@@ -14,41 +14,22 @@ beside another call: it writes to names of its own.
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 from hitless_origin import journal
 from hitless_origin.errors import StoreError
+from hitless_origin.storage import Pending, Place
 from hitless_wire.ingest import SEGMENT_SUFFIX
 
 JOURNAL_LINES_MAX = 4096  # then it is written anew as one snapshot
 DESCRIPTION = "description.json"
 _PENDING = re.compile(r"(?P<priority>[0-9]{1,19})-(?P<track>[a-z0-9-]+)\.m4s")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Which track of which segment, and who made it."""
-
-    segment: int
-    encoder: str
-    track: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """One undecided push on disk."""
-
-    place: Place
-    priority: int
-    path: Path
 
 
 class ChannelStore:
@@ -57,15 +38,32 @@ class ChannelStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._tracks: set[str] = set()  # that may have published segments
-        self._names = itertools.count()
+        self._names = count()
         self._journal: int | None = None
         self._lines = 0
-        self._live: deque[int] = deque()  # published segments whose files exist, ascending
+        self._live_bytes = 0
+        self._journal_bytes = 0
+        self._newest_bytes = 0
+        self._live: dict[int, int] = {}  # bytes of published segments that exist, ascending
 
     @property
-    def root(self) -> Path:
-        """The channel's folder."""
-        return self._root
+    def stored_bytes(self) -> int:
+        """Bytes of the published segments that exist, and of the journal."""
+        return self._live_bytes + self._journal_bytes
+
+    @property
+    def newest_bytes(self) -> int:
+        """Bytes of the newest published segment, all tracks."""
+        return self._newest_bytes
+
+    def first_after(self, wanted: int, last: int) -> int | None:
+        """The segment to begin with so that at least `wanted` bytes go; at most up to `last`."""
+        first, found = None, 0
+        for segment, size in tuple(self._live.items()):  # asked while another thread publishes
+            if segment > last or found >= wanted:
+                break
+            first, found = segment + 1, found + size
+        return first
 
     # --- opening ------------------------------------------------------------------------------
 
@@ -82,7 +80,7 @@ class ChannelStore:
         if torn:
             os.truncate(path, len(data) - torn)
         self._journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        self._lines = len(lines)
+        self._lines, self._journal_bytes = len(lines), len(data) - torn
         return lines
 
     def close(self) -> None:
@@ -92,7 +90,7 @@ class ChannelStore:
             self._journal = None
 
     def remove(self) -> None:
-        """Remove the folder of a closed store."""
+        """Remove everything of a closed store."""
         shutil.rmtree(self._root, ignore_errors=True)
 
     def recover_live(self, tracks_of: Callable[[int], frozenset[str]]) -> list[int]:
@@ -103,13 +101,14 @@ class ChannelStore:
         found = {track: self._segments_of(track) for track in self._tracks}
         segments: set[int] = set().union(*found.values())
         whole = [k for k in segments if all(k in found.get(t, ()) for t in tracks_of(k))]
-        for segment in segments.difference(whole):
-            self._unlink_live(segment)
-        self._live = deque(sorted(whole))
-        return list(self._live)
+        self._unlink_live(segments.difference(whole))
+        sizes = {k: sum(sizes.get(k, 0) for sizes in found.values()) for k in sorted(whole)}
+        self._live, self._live_bytes = sizes, sum(sizes.values())
+        self._newest_bytes = next(reversed(sizes.values()), 0)
+        return whole
 
-    def pending(self) -> list[Pending]:
-        """What was pushed and not decided, by segment."""
+    def pending(self, last: int) -> list[Pending]:
+        """What was pushed and not decided, by segment; what lies up to `last` goes."""
         found = []
         for path in sorted(self._root.glob("pending/*/*/*.m4s")):
             match = _PENDING.fullmatch(path.name)
@@ -117,6 +116,9 @@ class ChannelStore:
             if match is None or not segment.isdecimal():
                 continue
             place = Place(segment=int(segment), encoder=path.parent.name, track=match["track"])
+            if place.segment <= last:
+                self.discard(place.segment)
+                continue
             found.append(Pending(place=place, priority=int(match["priority"]), path=path))
         return sorted(found, key=lambda each: each.place.segment)
 
@@ -168,8 +170,15 @@ class ChannelStore:
 
     # --- media --------------------------------------------------------------------------------
 
-    def stage(self, body: bytes) -> Path:
+    def stage(self, body: bytes, place: Place, priority: int) -> Path:  # noqa: ARG002 a bucket's
         """Write a body under a name of its own; nobody sees it before `keep`. Thread-safe."""
+        return self._write(body)
+
+    def unstage(self, staged: Path) -> None:
+        """Remove a staged body that was not kept."""
+        staged.unlink(missing_ok=True)
+
+    def _write(self, body: bytes) -> Path:
         path = self._root / "tmp" / str(next(self._names))
         try:
             path.write_bytes(body)
@@ -210,9 +219,11 @@ class ChannelStore:
         try:
             self.move_live(segment, encoder, tracks)
         except (OSError, StoreError):
-            self._unlink_live(segment)
+            self._unlink_live([segment])
             raise
-        self._live.append(segment)
+        size = sum(self.live_path(track, segment).stat().st_size for track in tracks)
+        self._live[segment] = self._newest_bytes = size
+        self._live_bytes += size
 
     def move_live(self, segment: int, encoder: str, tracks: Collection[str]) -> None:
         """Move an encoder's tracks that are still pending; the rest of the segment is dropped."""
@@ -231,15 +242,20 @@ class ChannelStore:
         return self._root / "live" / track / f"{segment}{SEGMENT_SUFFIX}"
 
     def remove_live(self, segments: Iterable[int]) -> None:
-        """Remove published segments that no journal knows."""
-        for segment in segments:
-            self._unlink_live(segment)
-            self._live.remove(segment)
+        """Remove these published segments."""
+        gone = list(segments)
+        for segment in gone:
+            self._live_bytes -= self._live.pop(segment)
+        self._unlink_live(gone)
 
     def retain_from(self, segment: int) -> None:
         """Remove published segments below this number."""
-        while self._live and self._live[0] < segment:
-            self._unlink_live(self._live.popleft())
+        self.remove_live(list(takewhile(lambda k: k < segment, self._live)))
+
+    def fetch(self, track: str, segment: int) -> Path | None:
+        """A published segment's file; None where it has gone. Thread-safe. Raises OSError."""
+        path = self.live_path(track, segment)
+        return path if path.exists() else None
 
     # --- journal ------------------------------------------------------------------------------
 
@@ -249,8 +265,12 @@ class ChannelStore:
         if self._journal is None:
             raise StoreError("the channel is closed")
         if lines:
-            _write_all(self._journal, journal.write(lines))
-            self._lines += len(lines)
+            data = journal.write(lines)
+            _write_all(self._journal, data)
+            self._lines, self._journal_bytes = (
+                self._lines + len(lines),
+                self._journal_bytes + len(data),
+            )
 
     def wants_compaction(self) -> bool:
         """Whether the journal is long enough to be written anew."""
@@ -259,29 +279,32 @@ class ChannelStore:
     def compact(self, snapshot: journal.Snapshot) -> None:
         """Replace the journal by a snapshot."""
         path = self._root / "journal.jsonl"
-        self._replace(path, journal.write([snapshot]))
+        data = journal.write([snapshot])
+        self._replace(path, data)
         fresh = os.open(path, os.O_WRONLY | os.O_APPEND)
         self.close()
-        self._journal, self._lines = fresh, 1
+        self._journal, self._lines, self._journal_bytes = fresh, 1, len(data)
 
     # --- leaves -------------------------------------------------------------------------------
 
-    def _segments_of(self, track: str) -> set[int]:
+    def _segments_of(self, track: str) -> dict[int, int]:
+        """Bytes by segment, of those that are not empty."""
         entries = os.scandir(self._root / "live" / track)
         with entries:
             names = [(e.name.removesuffix(SEGMENT_SUFFIX), e.stat().st_size) for e in entries]
-        return {int(name) for name, size in names if name.isdecimal() and size > 0}
+        return {int(name): size for name, size in names if name.isdecimal() and size > 0}
 
     def _pending_path(self, place: Place, priority: int) -> Path:
         folder = self._root / "pending" / str(place.segment) / place.encoder
         return folder / f"{priority}-{place.track}{SEGMENT_SUFFIX}"
 
-    def _unlink_live(self, segment: int) -> None:
-        for track in self._tracks:
-            self.live_path(track, segment).unlink(missing_ok=True)
+    def _unlink_live(self, segments: Iterable[int]) -> None:
+        for segment in segments:
+            for track in self._tracks:
+                self.live_path(track, segment).unlink(missing_ok=True)
 
     def _replace(self, path: Path, body: bytes) -> None:
-        self.stage(body).rename(path)
+        self._write(body).rename(path)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

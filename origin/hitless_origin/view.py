@@ -41,13 +41,22 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The piece of a channel that a viewer asked for. last: None where it goes on live."""
+
+    first: int
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelView:
     """description, init_revision: of the edition on air; the revision changes with the bytes.
 
-    published_us: wall time of the last segment's publication. parts: None where the edition on air
-    has none. stretches: ascending; none where all segments ever were of the edition on air.
-    discontinuities_left: declared ones before the window. former_tracks: those that only other
-    editions have, which viewers may still ask for.
+    published_us: when the last segment is over, on the timeline: an MPD's publishTime, the same on
+    all replicas. parts: None where the edition on air has none. stretches: ascending; none where
+    all segments ever were of the edition on air. discontinuities_left: declared ones before the
+    window. former_tracks: those that only other editions have, which viewers may still ask for.
+    span: where the view is but a piece (`span`).
     """
 
     description: ChannelDescription
@@ -58,11 +67,17 @@ class ChannelView:
     stretches: tuple[Stretch, ...] = ()
     discontinuities_left: int = 0
     former_tracks: tuple[TrackDescription, ...] = ()
+    span: Span | None = None
 
     @property
     def timeline(self) -> Timeline:
         """The channel's grid."""
         return self.description.timeline()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it is a piece with an end, and nothing can follow any more."""
+        return self.span is not None and self.window.last == self.span.last
 
     def runs(self) -> tuple[Stretch, ...]:
         """The window, by edition."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import hdrs, web
 
 from hitless_handover.timeline import ceil_div
-from hitless_origin import dash, hls, low_latency
+from hitless_origin import cmcd, dash, hls, low_latency, segment_stream
 from hitless_origin.channel import Channel
-from hitless_origin.errors import PushRefused
+from hitless_origin.dash import Form
+from hitless_origin.early import EarlyAnswer, Sent, wire
+from hitless_origin.errors import PushRefused, ViewRefused
 from hitless_origin.manifests import Manifests, Rendered
 from hitless_origin.names import LABEL, NUMBER, TRACK, ChannelKey
 from hitless_origin.origin import Origin
+from hitless_origin.span import END, START, asked
 from hitless_origin.view import segment_at
 from hitless_origin.waits import Waited, Waits
 from hitless_wire.ingest import INIT_NAME, SEGMENT_SUFFIX
@@ -25,10 +31,27 @@ SOON_SEGMENTS = 8  # this far ahead a segment is "not yet", beyond it is unknown
 
 _CHANNEL = f"/live/{{namespace:{LABEL}}}/{{channel:{LABEL}}}"
 _NO_STORE = {hdrs.CACHE_CONTROL: ABSENT_CACHE}
+_ALLOWED_HEADERS = ("Range", "If-None-Match", "If-Modified-Since", *cmcd.HEADERS)
+# Age and Date too: by them a player sees how old a cache's answer is.
+_EXPOSED = (
+    "Accept-Ranges, Age, Content-Encoding, Content-Length, Content-Range, Date, ETag, Retry-After"
+)
+_CORS = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _EXPOSED,
+    "Timing-Allow-Origin": "*",  # of what players measure their throughput by
+}
 _NOT_SERVED = {
     Waited.LATE: "nothing was published in time",
     Waited.CROWDED: "too many requests wait already",
     Waited.CLOSED: "the origin is closing",
+}
+
+
+_REFUSALS: dict[int, type[web.HTTPError]] = {
+    400: web.HTTPBadRequest,
+    404: web.HTTPNotFound,
+    410: web.HTTPGone,
 }
 
 
@@ -44,7 +67,8 @@ class Viewer:
         track = f"{_CHANNEL}/{{track:{TRACK}}}"
         return [
             web.get(f"{_CHANNEL}/{hls.MASTER_NAME}", self.master),
-            web.get(f"{_CHANNEL}/{dash.NAME}", self.mpd),
+            *(web.get(f"{_CHANNEL}/{form}", self.mpd) for form in Form),
+            web.get(f"{_CHANNEL}/{dash.TIME_NAME}", self.time),
             web.get(f"{track}/{hls.MEDIA_NAME}", self.media),
             web.get(f"{track}/{INIT_NAME}", self.init),
             web.get(f"{track}/{{segment:{NUMBER}}}{SEGMENT_SUFFIX}", self.segment),
@@ -57,22 +81,30 @@ class Viewer:
         ]
 
     async def master(self, request: web.Request) -> web.StreamResponse:
-        """The HLS multivariant playlist."""
-        manifests = self._manifests(request)
-        return _manifest(request, manifests.master())
+        """The HLS multivariant playlist; of a piece of the channel, where one is asked for."""
+        return _manifest(request, self._asked(request).master())
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         """A track's HLS media playlist; with `_HLS_msn`, once it has what is asked for."""
         channel, name = self._channel(request), request.match_info["track"]
-        view = self._manifests(request).view
+        view = self._asked(request).view
         _media_type(channel, name)
         try:
             wanted = low_latency.wanted(request.query, view)
         except low_latency.DirectiveError as error:
             raise web.HTTPBadRequest(text=f"{error}\n", headers=_NO_STORE) from error
         if wanted is not None:
-            await self._wait(channel, *wanted)
-        rendered = self._manifests(request).media(name)
+            ready = _reached(channel, *wanted)
+            early = EarlyAnswer(request, ready, lambda: self._wire(request, channel))
+            try:
+                await self._wait(channel, ready, early)
+            except web.HTTPError:
+                if not early.sent:  # a second answer would be taken for the next request's
+                    raise
+            if early.sent:
+                return Sent()
+        delta = low_latency.takes_delta(request.query)
+        rendered = self._asked(request).media(name, delta=delta)
         if rendered is None:
             raise _absent("no such track")
         if wanted is None:
@@ -80,9 +112,16 @@ class Viewer:
         return _manifest(request, rendered, low_latency.cache_control(view))
 
     async def mpd(self, request: web.Request) -> web.StreamResponse:
-        """The DASH MPD, with this moment in it."""
-        manifests = self._manifests(request)
-        return _manifest(request, manifests.mpd(self._origin.clock.wall_us()))
+        """A DASH MPD; of a piece of the channel, where one is asked for."""
+        form, manifests = Form(request.path.rpartition("/")[2]), self._asked(request)
+        if form is Form.NUMBERED and manifests.view.span is not None:
+            raise _refused(ViewRefused(400, f"{form} has no pieces", expected=Form.TIMELINE.value))
+        return _manifest(request, manifests.mpd(form))
+
+    async def time(self, request: web.Request) -> web.StreamResponse:
+        """What time it is, for players that count on it (UTCTiming)."""
+        self._channel(request)
+        return web.Response(text=hls.date_ms(self._origin.clock.wall_us()), headers=_NO_STORE)
 
     async def init(self, request: web.Request) -> web.StreamResponse:
         """A track's init segment. Its URL carries a revision, so it never changes.
@@ -100,7 +139,7 @@ class Viewer:
 
     async def segment(self, request: web.Request) -> web.StreamResponse:
         """A published segment, by its number: as HLS names it."""
-        return self._segment(request, int(request.match_info["segment"]))
+        return await self._segment(request, int(request.match_info["segment"]))
 
     async def part(self, request: web.Request) -> web.StreamResponse:
         """A published part; the next one, which playlists name already, as soon as it is there."""
@@ -111,32 +150,44 @@ class Viewer:
         media_type = _media_type(channel, name)
         manifests = self._manifests(request)
         if manifests.view.hint() == (segment, part):
-            await self._wait(channel, segment, part, late=web.HTTPNotFound)
+            ready = _reached(channel, segment, part)
+            await self._wait(channel, ready, late=web.HTTPNotFound)
         body = channel.parts.window.body(name, segment, part)
         if body is None:
             raise _absent("no such part, or not yet, or not any more")
-        headers = {hdrs.CACHE_CONTROL: MEDIA_CACHE, hdrs.CONTENT_TYPE: media_type}
-        return web.Response(body=body, headers=headers)
+        return _bytes(request, body, media_type)
+
+    def _wire(self, request: web.Request, channel: Channel) -> bytes | None:
+        """The whole answer to a reload that has waited, the same for all who take it packed.
+
+        None: a piece is asked for, or there is no such track.
+        """
+        manifests, name = channel.manifests, request.match_info["track"]
+        if manifests is None or request.query.keys() & {START, END}:
+            return None
+        delta = low_latency.takes_delta(request.query)
+        key = name, delta, _accepts_gzip(request)
+        if key not in manifests.wires:
+            rendered = manifests.media(name, delta=delta)
+            if rendered is None:
+                return None
+            response = _manifest(request, rendered, low_latency.cache_control(manifests.view))
+            response.headers.update(_CORS)
+            manifests.wires[key] = wire(response)
+        return manifests.wires[key]
 
     async def _wait(
         self,
         channel: Channel,
-        segment: int,
-        part: int | None,
+        ready: Callable[[], bool],
+        at_ring: Callable[[], None] = lambda: None,
         late: type[web.HTTPError] = web.HTTPServiceUnavailable,
     ) -> None:
-        """Return when the segment, or that part of it, is decided. Raises the answer if not."""
-
-        def ready() -> bool:
-            manifests = channel.manifests
-            return manifests is not None and manifests.view.reached(segment, part)
-
+        """Return when the channel is ready. Raises the answer if it does not become so."""
         wait_us_max = low_latency.wait_us_max(channel.description)
-        waited = await self._waits.until(ready, channel.bell, wait_us_max)
+        waited = await self._waits.until(ready, channel.bell, wait_us_max, at_ring)
         if waited is not Waited.READY:
-            headers = {**_NO_STORE, hdrs.RETRY_AFTER: "1"}
-            answer = late if waited is Waited.LATE else web.HTTPServiceUnavailable
-            raise answer(text=f"{_NOT_SERVED[waited]}\n", headers=headers)
+            raise _unserved(waited, late)
 
     async def timed_segment(self, request: web.Request) -> web.StreamResponse:
         """A published segment, by its start in ticks of its track: as DASH names it."""
@@ -149,18 +200,43 @@ class Viewer:
                 continue
             segment = segment_at(track, edition.timeline, ticks)
             if segment is not None and channel.editions.at(segment) is edition:
-                return self._segment(request, segment)
+                return await self._segment(request, segment)
         raise _absent("no segment starts there")
 
-    def _segment(self, request: web.Request, segment: int) -> web.StreamResponse:
+    async def _segment(self, request: web.Request, segment: int) -> web.StreamResponse:
         channel, name = self._channel(request), request.match_info["track"]
         media_type = _media_type(channel, name)
-        path = channel.live_path(name, segment)
-        if path is None:
+        _check_revision(request, channel, segment)
+        if segment_stream.is_next(channel, segment):
+            stream = segment_stream.SegmentStream(channel, name, segment, self._waits)
+            try:
+                begun = await stream.begin(request)
+            except segment_stream.StreamBroken as error:
+                if error.waited is Waited.LATE:
+                    raise _not_published(channel, segment) from error
+                raise _unserved(error.waited) from error
+            if begun:
+                return await stream.send(request, _media_headers(media_type))
+            _check_revision(request, channel, segment)
+        if channel.live_path(name, segment) is None:
             raise _not_published(channel, segment)
-        if not path.exists():
+        try:
+            path = await channel.live_file(name, segment)
+        except OSError as error:
+            headers = {**_NO_STORE, hdrs.RETRY_AFTER: "1"}
+            raise web.HTTPServiceUnavailable(text=f"{error}\n", headers=headers) from error
+        if path is None:
             raise _absent("the segment has left the window")
         return _file(path, media_type)
+
+    def _asked(self, request: web.Request) -> Manifests:
+        """The channel's manifests, or those of the piece that the query asks for."""
+        manifests = self._manifests(request)
+        try:
+            span = asked(request.query, manifests.view.timeline)
+            return manifests if span is None else manifests.piece(span)
+        except ViewRefused as error:
+            raise _refused(error) from error
 
     def _channel(self, request: web.Request) -> Channel:
         info = request.match_info
@@ -177,6 +253,16 @@ class Viewer:
         return channel.manifests
 
 
+def _reached(channel: Channel, segment: int, part: int | None) -> Callable[[], bool]:
+    """Whether the segment, or that part of it, is decided."""
+
+    def ready() -> bool:
+        manifests = channel.manifests
+        return manifests is not None and manifests.view.reached(segment, part)
+
+    return ready
+
+
 async def absent(_: web.Request) -> web.Response:
     """The answer to every path that names nothing."""
     raise _absent("nothing has this name")
@@ -188,7 +274,7 @@ async def preflight(_: web.Request) -> web.Response:
         status=204,
         headers={
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, HEAD, OPTIONS",
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Range, If-None-Match, If-Modified-Since",
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ", ".join(_ALLOWED_HEADERS),
             hdrs.ACCESS_CONTROL_MAX_AGE: "86400",
         },
     )
@@ -197,10 +283,7 @@ async def preflight(_: web.Request) -> web.Response:
 async def allow_origins(request: web.Request, response: web.StreamResponse) -> None:
     """Players on any site may read what is public. A signal: runs before headers are sent."""
     if request.path.startswith(("/live/", "/api/")):
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = (
-            "Content-Length, Content-Range, Date, ETag, Retry-After"
-        )
+        response.headers.update(_CORS)
 
 
 def _manifest(
@@ -208,16 +291,34 @@ def _manifest(
 ) -> web.Response:
     headers = {hdrs.CACHE_CONTROL: cache_control, hdrs.VARY: hdrs.ACCEPT_ENCODING}
     packed = _accepts_gzip(request)
-    if rendered.etag:
-        tag = f'"{rendered.etag}{"-gzip" if packed else ""}"'
-        headers[hdrs.ETAG] = tag
-        known = {f'"{etag.value}"' for etag in request.if_none_match or ()}
-        if known & {tag, '"*"'}:
-            return web.Response(status=304, headers=headers)
+    tag = f"{rendered.etag}{'-gzip' if packed else ''}"
+    headers[hdrs.ETAG] = f'"{tag}"'
+    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
     if packed:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
     headers[hdrs.CONTENT_TYPE] = rendered.content_type
     return web.Response(body=rendered.packed if packed else rendered.body, headers=headers)
+
+
+def _bytes(request: web.Request, body: bytes, media_type: str) -> web.Response:
+    """Immutable media in memory, as `_file` serves what is on disk: tagged, in ranges."""
+    tag = f"{zlib.crc32(body):08x}-{len(body):x}"
+    headers = _media_headers(media_type)
+    headers |= {hdrs.ETAG: f'"{tag}"', hdrs.ACCEPT_RANGES: "bytes"}
+    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    try:
+        first, end, _ = request.http_range.indices(len(body))
+    except ValueError:  # no range that can be read is no range
+        return web.Response(body=body, headers=headers)
+    if (first, end) == (0, len(body)):
+        return web.Response(body=body, headers=headers)
+    if first >= end:
+        wrong = {**_NO_STORE, hdrs.CONTENT_RANGE: f"bytes */{len(body)}"}
+        raise web.HTTPRequestRangeNotSatisfiable(headers=wrong)
+    headers[hdrs.CONTENT_RANGE] = f"bytes {first}-{end - 1}/{len(body)}"
+    return web.Response(status=206, body=body[first:end], headers=headers)
 
 
 def _accepts_gzip(request: web.Request) -> bool:
@@ -228,9 +329,12 @@ def _accepts_gzip(request: web.Request) -> bool:
     return False
 
 
+def _media_headers(media_type: str, cache: str = MEDIA_CACHE) -> dict[str, str]:
+    return {hdrs.CACHE_CONTROL: cache, hdrs.CONTENT_TYPE: media_type}
+
+
 def _file(path: Path, media_type: str, cache: str = MEDIA_CACHE) -> web.FileResponse:
-    headers = {hdrs.CACHE_CONTROL: cache, hdrs.CONTENT_TYPE: media_type}
-    return web.FileResponse(path, headers=headers)
+    return web.FileResponse(path, headers=_media_headers(media_type, cache))
 
 
 def _media_type(channel: Channel, name: str) -> str:
@@ -251,6 +355,31 @@ def _not_published(channel: Channel, segment: int) -> web.HTTPNotFound:
         wait_s = ahead * _segment_s(channel)
         return _absent("the segment is not published yet", retry_after_s=wait_s)
     return _absent("no such segment")
+
+
+def _check_revision(request: web.Request, channel: Channel, segment: int) -> None:
+    """Raise the answer where the URL says which init segment it goes with, and it does not."""
+    revision = request.query.get("v")
+    if revision not in (None, channel.editions.at(segment).revision):
+        raise _absent("the segment is of another edition")
+
+
+def _unserved(
+    waited: Waited, late: type[web.HTTPError] = web.HTTPServiceUnavailable
+) -> web.HTTPError:
+    """The answer to a request that waited in vain."""
+    answer = late if waited is Waited.LATE else web.HTTPServiceUnavailable
+    headers = {**_NO_STORE, hdrs.RETRY_AFTER: "1"}
+    return answer(text=f"{_NOT_SERVED[waited]}\n", headers=headers)
+
+
+def _refused(refusal: ViewRefused) -> web.HTTPError:
+    """The answer to a query that can't be followed."""
+    headers = dict(_NO_STORE)
+    if refusal.retry_after_s is not None:
+        headers[hdrs.RETRY_AFTER] = str(refusal.retry_after_s)
+    text = json.dumps(refusal.body())
+    return _REFUSALS[refusal.status](text=text, content_type="application/json", headers=headers)
 
 
 def _absent(text: str, retry_after_s: int | None = None) -> web.HTTPNotFound:

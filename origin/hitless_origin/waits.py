@@ -27,9 +27,12 @@ class Bell:
     def __init__(self) -> None:
         self.next = asyncio.Event()  # set by the next ring
         self.closed = False
+        self.callers: set[Callable[[], None]] = set()  # called at a ring, before anybody wakes
 
     def ring(self) -> None:
         """Wake everybody."""
+        for call in tuple(self.callers):
+            call()
         rung, self.next = self.next, asyncio.Event()
         rung.set()
 
@@ -52,14 +55,24 @@ class Waits:
         """Let nobody wait any longer than until the next ring of their bell."""
         self._closed = True
 
-    async def until(self, ready: Callable[[], bool], bell: Bell, wait_us_max: int) -> Waited:
-        """Wait until `ready`, asked at every ring, says so. Leaves no trace when cancelled."""
+    async def until(
+        self,
+        ready: Callable[[], bool],
+        bell: Bell,
+        wait_us_max: int,
+        at_ring: Callable[[], None] = lambda: None,
+    ) -> Waited:
+        """Wait until `ready`, asked at every ring, says so. Leaves no trace when cancelled.
+
+        at_ring: called at every ring while this waits, before anybody wakes.
+        """
         if ready():
             return Waited.READY
         if self.count >= self._limit:
             return Waited.CROWDED
         until_us = self._clock.monotonic_us() + wait_us_max
         self.count += 1
+        bell.callers.add(at_ring)
         try:
             while not ready():
                 if self._closed or bell.closed:
@@ -68,5 +81,6 @@ class Waits:
                     return Waited.LATE
                 await self._clock.wait(bell.next, until_us)
         finally:
+            bell.callers.discard(at_ring)
             self.count -= 1
         return Waited.READY

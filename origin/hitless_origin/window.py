@@ -75,6 +75,10 @@ class Window:
                 merged.append((low, high))
         return replace(self, last=max(self.last, last), gaps=tuple(merged))
 
+    def since(self, segment: int) -> Window:
+        """Without what lies before the segment."""
+        return self.trim(self.last - segment + 1)
+
     def trim(self, segments: int) -> Window:
         """At most so many numbers, and no hole at the start: it would be of no use to anybody."""
         first = max(self.first, self.last - segments + 1)

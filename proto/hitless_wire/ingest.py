@@ -14,9 +14,10 @@ with which priority.
                                                                 where ?comparison=1 asks for it
     GET  {base}/live/{namespace}/{channel}/master.m3u8          HLS multivariant playlist
     GET  {base}/live/{namespace}/{channel}/{track}/media.m3u8   HLS media playlist
-    GET  {base}/live/{namespace}/{channel}/manifest.mpd         DASH
+    GET  {base}/live/{namespace}/{channel}/manifest.mpd         DASH; numbered.mpd: by number
+    GET  {base}/live/{namespace}/{channel}/utc                  the time, for players
     GET  {base}/live/{namespace}/{channel}/{track}/init.mp4, /{k}.m4s and /{k}.{p}.m4s
-    GET  {base}/healthz, {base}/metrics
+    GET  {base}/healthz, {base}/metrics, {base}/api/v1/openapi.json
 
 Answers to a push: 201 stored, 200 already held (a resend: same encoder, same bytes), 400 malformed,
 403 path or identity not allowed, 404 unknown track, 409 differs from what the channel holds (body
@@ -57,6 +58,7 @@ HEADER_DIGEST = "Hitless-Digest"
 HEADER_DISCONTINUITY = "Hitless-Discontinuity"  # with a description; any other value: not allowed
 DISCONTINUITY_ALLOWED = "allowed"
 COMPARISON_QUERY = "comparison"  # =1, of a ChannelReport
+STORAGE_QUERY = "storage"  # =1, likewise
 SEGMENT_SUFFIX = ".m4s"
 INIT_NAME = "init.mp4"
 
@@ -178,11 +180,23 @@ class Comparison(_Report):
     newest_mismatch: str = ""
 
 
+class StoredReport(_Report):
+    """What a channel has stored, and whether there was room for all of its window.
+
+    missing_segments: how many the window is shorter than it should be now. given_up: segments that
+    left early since the process started.
+    """
+
+    stored_bytes: int
+    missing_segments: int
+    given_up: int
+
+
 class ChannelReport(_Report):
     """What the origin did with a channel: facts for operator, CLI and people.
 
     fingerprint: of the edition on air. discontinuities: declared ones, since the channel began.
-    comparison: only where it was asked for, as older readers refuse fields that they don't know.
+    comparison, storage: only where asked for, as older readers refuse fields that they don't know.
     """
 
     namespace: str
@@ -199,6 +213,7 @@ class ChannelReport(_Report):
     inputs: tuple[EncoderInput, ...]
     switches: tuple[SwitchReport, ...]  # the newest last, at most 50
     comparison: Annotated[Comparison | None, _UNLESS_DEFAULT] = None
+    storage: Annotated[StoredReport | None, _UNLESS_DEFAULT] = None
 
 
 def part_name(segment: int, part: int) -> str:

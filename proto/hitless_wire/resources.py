@@ -60,6 +60,7 @@ PLURAL = "encoderdeployments"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$")]
 
 
+_HLS = ("http", "https")
 LIVE_SCHEMES = ("udp", "rtp", "tcp", "rtmp", "rtmps", "rtsp", "http", "https")
 
 SOURCE_URLS = (
@@ -72,8 +73,31 @@ SOURCE_PUSHED = (
     "not there yet: send MPEG-TS to a multicast group and use udp:// or rtp://"
 )
 
+TIMECODE_LIVE = (
+    "source.timecode is for live sources: testpattern: and file:// always go by the wall clock; "
+    "drop it"
+)
+
+TIMECODE_OF_HLS = (
+    "source.timecode ProgramDateTime is in HLS playlists: use an http:// or https:// source, or "
+    "PictureTiming"
+)
+
+TIMECODE_OF_SENDER = (
+    "source.timecode ProducerReferenceTime is in the fMP4 segments of HLS (http://, https://) and "
+    "in the sender reports of rtsp://: use one of these, or PictureTiming"
+)
+
 _PUSHED_URL = "^(srt|rist|whip|whips)://"
 _SOURCE_URL = "^(testpattern:|file:///|(udp|rtp|tcp)://[^/]+:[0-9]+|(rtmps?|rtsp|https?)://[^/])"
+
+
+class SourceTimecode(StrEnum):
+    """What of a live source says its absolute time."""
+
+    PROGRAM_DATE_TIME = "ProgramDateTime"  # EXT-X-PROGRAM-DATE-TIME of an HLS playlist
+    PICTURE_TIMING = "PictureTiming"  # time codes in the SEI of H.264 and HEVC
+    PRODUCER_REFERENCE_TIME = "ProducerReferenceTime"  # `prft` boxes; RTCP sender reports
 
 
 class Source(Model):
@@ -114,6 +138,18 @@ class Source(Model):
             ),
         ),
     ] = None
+    timecode: Annotated[
+        SourceTimecode | None,
+        Field(
+            description=(
+                "Live sources: where the source says its absolute time, which then is a picture's "
+                "frame number: ProgramDateTime (HLS), PictureTiming (time codes in the SEI of "
+                "H.264 and HEVC) or ProducerReferenceTime (prft boxes of HLS in fMP4, sender "
+                "reports of RTSP). Default: the first picture is the frame on air by the wall "
+                "clock. On a running channel it can't change hitlessly."
+            ),
+        ),
+    ] = None
 
     @field_validator("url")
     @classmethod
@@ -124,10 +160,24 @@ class Source(Model):
             raise ValueError(SOURCE_URLS)
         return url
 
+    @model_validator(mode="after")
+    def _has_that_timecode(self) -> Source:
+        scheme = self.url.partition(":")[0]
+        if self.timecode is None:
+            return self
+        if scheme not in LIVE_SCHEMES:
+            raise ValueError(TIMECODE_LIVE)
+        if self.timecode is SourceTimecode.PROGRAM_DATE_TIME and scheme not in _HLS:
+            raise ValueError(TIMECODE_OF_HLS)
+        sender = (*_HLS, "rtsp")
+        if self.timecode is SourceTimecode.PRODUCER_REFERENCE_TIME and scheme not in sender:
+            raise ValueError(TIMECODE_OF_SENDER)
+        return self
+
     @model_serializer(mode="wrap")
-    def _without_slate(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a slate it is written as before there was one: digests stay what they were."""
-        return without_none(dump(self), "slate_seconds", "slateSeconds")
+    def _without_newer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not asked for is left out: digests stay what they were before there was it."""
+        return without_none(dump(self), "slate_seconds", "slateSeconds", "timecode")
 
 
 class TimelineSpec(Model):

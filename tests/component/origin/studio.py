@@ -17,6 +17,7 @@ from tests.component.origin.cmaf_maker import FIRST, PAL, describe, init_segment
 from yarl import URL
 
 from hitless_handover.timeline import MICROSECONDS
+from hitless_origin.__main__ import storage_of
 from hitless_origin.origin import Origin
 from hitless_origin.server import make_runner
 from hitless_origin.settings import Settings
@@ -84,9 +85,9 @@ class Answer:
 class Studio:
     """One origin that may be restarted, and a client."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, bucket: str | None = None) -> None:
         self.clock = ManualClock()
-        self.settings = Settings(data=data)
+        self.settings = Settings(data=data, bucket=bucket)
         self.description = describe(PAL)
         self.origin: Origin
         self.url = ""
@@ -94,7 +95,7 @@ class Studio:
         self._http: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        self.origin = Origin(self.settings, self.clock)
+        self.origin = Origin(self.settings, self.clock, storage_of(self.settings))
         await self.origin.open()
         self.runner = make_runner(self.origin, CLOSE_S_MAX)
         await self.runner.setup()
@@ -253,8 +254,8 @@ class Encoder:
 
 
 @asynccontextmanager
-async def running(data: Path) -> AsyncIterator[Studio]:
-    studio = Studio(data)
+async def running(data: Path, bucket: str | None = None) -> AsyncIterator[Studio]:
+    studio = Studio(data, bucket)
     await studio.start()
     try:
         yield studio

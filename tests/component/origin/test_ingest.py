@@ -14,6 +14,7 @@ from tests.component.origin.studio import CHANNEL, NAMESPACE, SEGMENT_US, Answer
 
 from hitless_origin import ingest
 from hitless_origin.introductions import PATIENCE_SEGMENTS
+from hitless_origin.roster import ENCODERS_MAX
 from hitless_wire.ingest import HEADER_DIGEST, HEADER_ENCODER, HEADER_PRIORITY, ingest_path
 
 
@@ -268,7 +269,7 @@ async def test_a_broken_description_is_malformed(studio: Studio, body: bytes) ->
 
 
 async def test_encoders_and_channels_are_bounded(studio: Studio) -> None:
-    names = [f"e{i}" for i in range(8)]
+    names = [f"e{i}" for i in range(ENCODERS_MAX)]
     await studio.ready(*names)
     late = studio.encoder("late")
     assert (await late.describe()).status == 403
@@ -282,7 +283,7 @@ async def test_a_long_window_is_no_reason_to_keep_the_encoders_of_past_updates(
     studio: Studio,
 ) -> None:
     day = studio.description.model_copy(update={"window_seconds": 86_400})
-    for number in range(8):
+    for number in range(ENCODERS_MAX):
         assert (await studio.encoder(f"e{number}").describe(day)).status == 201
     await studio.wait(PATIENCE_SEGMENTS * SEGMENT_US)
     assert (await studio.encoder("late").describe(day)).status == 403

@@ -74,6 +74,27 @@ async def test_a_reload_wakes_on_exactly_the_next_part(studio: Studio) -> None:
     await _waiting(studio, 0)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Accept-Encoding": "gzip"}, {"If-None-Match": '"x"'}, {"Connection": "close"}],
+    ids=["plain", "gzip", "tag", "close"],
+)
+async def test_who_has_waited_gets_what_others_get(
+    studio: Studio, method: str, headers: dict[str, str]
+) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    for part in range(2):  # the second on the connection of the first
+        path = f"{live_path('demo', 'news')}/v0/media.m3u8?_HLS_msn={NEXT}&_HLS_part={part}"
+        waiting = asyncio.create_task(studio.call(method, path, headers=headers))
+        await _waiting(studio, 1)
+        await a.part(NEXT, part, 1)
+        waited, asked = await waiting, await studio.call(method, path, headers=headers)
+        assert (waited.status, waited.body) == (asked.status, asked.body)
+        assert {**waited.headers, "Date": ""} == {**asked.headers, "Date": ""}
+
+
 async def test_a_reload_for_a_segment_waits_for_the_whole(studio: Studio) -> None:
     [a] = await studio.ready("a")
     await a.push(FIRST, 1)

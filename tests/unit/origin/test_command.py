@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from hitless_origin.__main__ import main, read_settings
+from hitless_origin.settings import PlainInput
 
 
 def test_options_win_over_the_environment() -> None:
     environment = {"HITLESS_ORIGIN_PORT": "9000", "HITLESS_ORIGIN_DATA": "/x"}
     settings = read_settings(["--port", "9001"], environment)
     assert (settings.port, settings.data, settings.host) == (9001, Path("/x"), "127.0.0.1")
+
+
+def test_a_plain_input_has_an_id_and_a_priority() -> None:
+    assert read_settings([], {}).plain is None
+    plain = PlainInput(encoder="studio", priority=3)
+    assert read_settings(["--plain-input", "studio:3"], {}).plain == plain
 
 
 @pytest.mark.parametrize(
@@ -24,6 +31,11 @@ def test_options_win_over_the_environment() -> None:
         (["--deadline-percent", "0"], {}, "give 10 to 1000"),
         (["--channels-max", "0"], {}, "give at least 1"),
         (["--waiting-max", "-1"], {}, "give at least 0"),
+        (["--bytes-max", "8GB"], {}, "give bytes, or 500Mi"),
+        (["--bytes-max", "0"], {}, "give bytes, or 500Mi"),
+        (["--plain-input", "studio"], {}, "as `studio:0`"),
+        (["--plain-input", "../x:0"], {}, "as `studio:0`"),
+        ([], {"HITLESS_ORIGIN_PLAIN_INPUT": "studio:-1"}, "as `studio:0`"),
     ],
 )
 def test_a_wrong_setting_is_said(
@@ -36,6 +48,33 @@ def test_a_wrong_setting_is_said(
         read_settings(arguments, environment)
     assert caught.value.code == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("4096", 4096),
+        ("500k", 500_000),
+        ("500Ki", 512_000),
+        ("8Gi", 8 << 30),
+        ("2T", 2 * 10**12),
+        ("", None),
+    ],
+)
+def test_bytes_are_written_as_in_kubernetes(text: str, found: int | None) -> None:
+    assert read_settings(["--bytes-max", text], {}).bytes_max == found
+
+
+def test_a_bucket_has_a_folder_beside_it() -> None:
+    settings = read_settings(["--data", "s3://bucket/prefix", "--cache", "/cache"], {})
+    assert (settings.bucket, settings.data) == ("s3://bucket/prefix", Path("/cache"))
+    assert read_settings(["--data", "/data", "--cache", "/cache"], {}).data == Path("/data")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "s3://bucket/prefix?versionId=1"])
+def test_a_bucket_without_a_name_is_said(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert main(["--data", url]) == 2
+    assert "give s3://bucket or s3://bucket/prefix" in caplog.text
 
 
 def test_a_taken_port_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,6 +23,12 @@ HD = V0.model_copy(update={"name": "hd", "width": 1280, "height": 720, "bandwidt
 SOUND = AUDIO.model_copy(update={"name": "sound", "timescale": 44_100, "sample_rate": 44_100})
 NEW = OLD.model_copy(update={"audio_rate": 44_100, "tracks": (HD, V0, SOUND)})
 SPLICE = FIRST + 2
+
+
+def whole_mpd(view: ChannelView) -> str:
+    return dash.mpd(view, dash.Form.TIMELINE, dash.period(view, dash.Form.TIMELINE))
+
+
 NAMES = ("hd", "v0", "sound", "v1", "audio")
 
 # The track that only the older edition has: v0 stands in, the nearest in height.
@@ -214,7 +220,7 @@ def test_a_gap_before_the_boundary() -> None:
     parsed = m3u8.loads(playlist(shown, "v1"))
     assert [bool(s.gap_tag) for s in parsed.segments] == [False, True, False, False]
     assert [s.discontinuity for s in parsed.segments] == [False, False, True, False]
-    first, second = MPEGDASHParser.parse(dash.mpd(shown, 0, dash.period(shown))).periods
+    first, second = MPEGDASHParser.parse(whole_mpd(shown)).periods
     for period, count in ((first, 1), (second, 2)):
         entries = period.adaptation_sets[0].segment_templates[0].segment_timelines[0].Ss
         assert sum(1 + (s.r or 0) for s in entries) == count
@@ -234,7 +240,7 @@ def test_where_nothing_can_stand_in_there_are_gaps() -> None:
 
 
 def test_each_run_is_a_period() -> None:
-    assert dash.period(both()) == PERIODS
+    assert dash.period(both(), dash.Form.TIMELINE) == PERIODS
 
 
 @pytest.mark.parametrize("first", [FIRST, FIRST + 7])
@@ -257,7 +263,7 @@ def test_periods_keep_media_time(timeline: Timeline, first: int) -> None:
             ),
         ),
     )
-    [period] = MPEGDASHParser.parse(dash.mpd(shown, 0, dash.period(shown))).periods
+    [period] = MPEGDASHParser.parse(whole_mpd(shown)).periods
     exact = Fraction(first * timeline.segment_ticks, timeline.timescale)
     assert period.id == str(first)
     assert abs(Fraction(period.start[2:-1]) - exact) <= Fraction(1, 2_000_000)

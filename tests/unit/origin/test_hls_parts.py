@@ -11,11 +11,12 @@ import pytest
 from tests.component.origin.cmaf_maker import FIRST, NTSC, SHORT_GOPS, describe
 
 from hitless_handover.timeline import Timeline
-from hitless_origin import hls, low_latency
+from hitless_origin import hls, hls_parts, low_latency
 from hitless_origin.manifests import Manifests
 from hitless_origin.view import (
     ChannelView,
     PartsView,
+    Stretch,
     duration_ticks,
     part_target_us,
     part_ticks,
@@ -50,7 +51,7 @@ def view(
 VIDEO = """#EXTM3U
 #EXT-X-VERSION:9
 #EXT-X-TARGETDURATION:2
-#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3.008001
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12.0,PART-HOLD-BACK=3.008001
 #EXT-X-PART-INF:PART-TARGET=1.002667
 #EXT-X-MEDIA-SEQUENCE:882000000
 #EXT-X-INDEPENDENT-SEGMENTS
@@ -71,7 +72,7 @@ VIDEO = """#EXTM3U
 AUDIO_AFTER_A_GAP = """#EXTM3U
 #EXT-X-VERSION:9
 #EXT-X-TARGETDURATION:2
-#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3.008001
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12.0,PART-HOLD-BACK=3.008001
 #EXT-X-PART-INF:PART-TARGET=1.002667
 #EXT-X-MEDIA-SEQUENCE:882000000
 #EXT-X-INDEPENDENT-SEGMENTS
@@ -128,6 +129,56 @@ def test_who_knows_no_parts_reads_the_same_segments() -> None:
             if kept[-1].startswith("#EXT-X-PROGRAM-DATE-TIME"):  # of the segment in the making
                 kept.pop()
             assert kept[2:] == plain[2:]
+
+
+def long(splice: int | None = None) -> ChannelView:
+    """30 segments, a hole in the first ones; another edition from `splice` on."""
+    window = Window(first=FIRST, last=FIRST + 29, gaps=((FIRST + 2, FIRST + 3),))
+    shown = view(window, ((FIRST + 29, ALL),), (True,))
+    if splice is None:
+        return shown
+    description = shown.description
+    old = Stretch(first=FIRST, last=splice - 1, description=description, init_revision="0")
+    new = Stretch(
+        first=splice,
+        last=window.last,
+        description=description,
+        init_revision=shown.init_revision,
+        splice=splice,
+    )
+    return replace(shown, stretches=(old, new))
+
+
+def test_a_delta_update_leaves_out_what_the_player_has() -> None:
+    manifests = Manifests(long())
+    whole, delta = manifests.media("v0"), manifests.media("v0", delta=True)
+    assert whole is not None
+    assert delta is not None
+    head, kept = delta.body.decode().split("#EXT-X-SKIP:SKIPPED-SEGMENTS=24\n")
+    which, date, tail = kept.split("\n", 2)
+    assert whole.body.decode().startswith(head)
+    assert whole.body.decode().endswith(tail)
+    assert which == '#EXT-X-MAP:URI="init.mp4?v=0a1b2c3d"'
+    assert date == "#EXT-X-PROGRAM-DATE-TIME:2025-11-24T16:00:48.000Z"
+    assert tail.split("\n")[1] == f"{FIRST + 24}.m4s"
+    assert gzip.decompress(delta.packed) == delta.body
+    assert delta.etag != whole.etag
+
+
+@pytest.mark.parametrize(("splice", "marks"), [(FIRST + 20, 0), (FIRST + 24, 1), (FIRST + 28, 1)])
+def test_a_discontinuity_that_is_skipped_is_not_said_again(splice: int, marks: int) -> None:
+    shown = long(splice)
+    for skipped, expected in ((0, 1), (hls_parts.skippable(shown), marks)):
+        text = hls.settled(shown, shown.tracks("video")[0], skipped)
+        assert text.count("#EXT-X-DISCONTINUITY\n") == expected
+        assert "#EXT-X-DISCONTINUITY-SEQUENCE:0\n" in text
+        assert text.count("#EXT-X-MAP") == (2 if not skipped or splice > FIRST + 24 else 1)
+
+
+def test_a_short_playlist_has_no_delta_update() -> None:
+    for shown in (MIXED, replace(long(), parts=None)):
+        manifests = Manifests(shown)
+        assert manifests.media("v0", delta=True) is manifests.media("v0")
 
 
 @pytest.mark.parametrize(
@@ -214,9 +265,9 @@ def test_only_the_end_is_rendered_for_a_part(monkeypatch: pytest.MonkeyPatch) ->
     rendered: list[int] = []
     settled = hls.settled
 
-    def counted(shown: ChannelView, track: object) -> str:
+    def counted(shown: ChannelView, track: object, skipped: int) -> str:
         rendered.append(shown.window.last)
-        return settled(shown, track)  # type: ignore[arg-type]
+        return settled(shown, track, skipped)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hls, "settled", counted)
     last, manifests = FIRST + 3, None

@@ -7,7 +7,7 @@ import pytest
 from hitless_origin.errors import PushRefused
 from hitless_origin.part_shelf import UNFINISHED_MAX, PartShelf, Shelved
 from hitless_origin.push import PartBody, PartPush
-from hitless_origin.store import Place
+from hitless_origin.storage import Place
 
 WANTED = range(10, 12)
 

@@ -87,3 +87,10 @@ def test_spans_are_clipped_and_say_what_they_are() -> None:
     assert spans(18, 20) == [(18, 18, True), (19, 20, False)]
     assert spans(12, 13) == [(12, 13, True)]
     assert spans(20, 19) == []
+
+
+def test_a_window_that_begins_later() -> None:
+    window = Window(first=10, last=20, gaps=((12, 13), (17, 18)))
+    assert window.since(5) == window
+    assert window.since(12) == Window(first=14, last=20, gaps=((17, 18),))
+    assert window.since(19) == Window(first=19, last=20)
