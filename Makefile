@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE # every test starts processes: compiled once is
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup check test unit sim sim-mutants component e2e demo images cluster-up \
-	cluster-down sources bench bench-operator bench-encode generate lock clean distclean
+	cluster-down sources bench bench-operator bench-encode bench-origin generate lock clean distclean
 
 PYTHON3 := .venv/bin/python
 CLUSTER_PY := $(PYTHON3) hack/cluster/cluster.py
@@ -57,6 +57,7 @@ component: setup ## each process for real, with its neighbours played by the tes
 	@hack/setup senders
 	@hack/setup players
 	$(PYTHON3) hack/control_plane.py --tools
+	$(PYTHON3) -m hack.s3_server --tools
 	.venv/bin/pytest -n 2 --dist loadfile tests/component
 
 e2e: setup ## the end-to-end tests, on clusters of their own
@@ -73,7 +74,7 @@ sources: setup ## each kind of live source for real, handovers in the middle (AR
 	@hack/setup senders
 	$(PYTHON3) -m hack.sources $(ARGS)
 
-bench: bench-operator bench-encode ## all benchmarks
+bench: bench-operator bench-encode bench-origin ## all benchmarks
 
 bench-operator: setup ## how the operator's cost grows with the channels (ARGS="--help" says more)
 	$(PYTHON3) -m hack.bench_operator $(ARGS)
@@ -81,6 +82,10 @@ bench-operator: setup ## how the operator's cost grows with the channels (ARGS="
 bench-encode: setup ## how fast the encoder is beside ffmpeg (ARGS="--help" says more)
 	@hack/setup bench
 	$(PYTHON3) -m hack.bench_encode $(ARGS)
+
+bench-origin: setup ## what the origin carries, beside nginx (ARGS="--help" says more)
+	@hack/setup bench-origin
+	$(PYTHON3) -m hack.bench_origin $(ARGS)
 
 images: setup ## the container images, as archives; prints where they are
 	$(PYTHON3) hack/images/build.py build

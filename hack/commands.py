@@ -22,6 +22,16 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     return found
 
 
+def below(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started, as far as they run."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(c) for task in tasks for c in (task / "children").read_text().split()]
+    except OSError:
+        return []
+    return [*children, *(other for child in children for other in below(child))]
+
+
 @contextmanager
 def hitless(*arguments: str, log: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     """A command of ours; it is ended at the end. log: for what it says on standard error."""

@@ -192,6 +192,13 @@ def kube_score_step() -> Step:
 
 
 @functools.cache
+def versitygw_step() -> Step:
+    """An S3 server over a folder, for the origin's tests."""
+    package = "github.com/versity/versitygw/cmd/versitygw"
+    return _go_program("versitygw", "versitygw", package, about_s=120)
+
+
+@functools.cache
 def kind_step() -> Step:
     return _go_program("kind", "kind", "sigs.k8s.io/kind", about_s=15)
 

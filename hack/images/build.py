@@ -164,19 +164,19 @@ class Build:
     def _build(self, missing: Sequence[Role], tool: str, archives: dict[Role, Path]) -> None:
         cache = self.cache
         engine = choose(tool, commands=self.commands, storage=cache.storage, work=cache.work)
-        self._set_up(engine)
+        self._set_up(engine, with_page=any(role.has_page for role in missing))
         say(f"building with {engine.name} on {self.base_reference}")
         storage = buildah_storage(cache.storage) if isinstance(engine, Buildah) else nullcontext()
         with storage:
             role_steps = self._role_steps(engine, missing, archives)
             run_steps([*self._base_steps(engine), *role_steps])
 
-    def _set_up(self, engine: Engine) -> None:
+    def _set_up(self, engine: Engine, *, with_page: bool) -> None:
         packages = list(engine.packages)
         if self.base is None and not self.cache.rootfs(base.base_key()).exists():
             packages.append("mmdebstrap")
         setup = ROOT / "hack" / "setup"
-        self.commands.show([setup, "dev"], deadline_s=SETUP_DEADLINE_S)
+        self.commands.show([setup, "page" if with_page else "dev"], deadline_s=SETUP_DEADLINE_S)
         if any(shutil.which(package) is None for package in packages):
             self.commands.show([setup, "apt", *packages], deadline_s=SETUP_DEADLINE_S)
         if not answers([roles.PYTHON, "-c", IS_PYTHON_3_11], deadline_s=PYTHON_ANSWER_S):

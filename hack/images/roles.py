@@ -24,6 +24,12 @@ REFERENCE_PREFIX = "localhost/hitless"
 DOWNLOAD_DEADLINE_S = 900.0
 WHEEL_DEADLINE_S = 120.0
 
+# What the origin's page plays with: a file of an npm package, which hack/setup page installs.
+PLAYER_LOCK = ROOT / "hack" / "players" / "package-lock.json"
+PLAYER = ROOT / ".venv" / "players" / "node_modules" / "hls.js"
+PLAYER_FILES = {"dist/hls.min.mjs": "hls.mjs", "LICENSE": "hls-license.txt"}
+PAGE = Path("origin", "hitless_origin", "web")
+
 # The parts of pyproject.toml that end in an image; a new lint rule builds none anew.
 PACKAGING_TABLES = (("build-system",), ("project",), ("tool", "hatch"))
 
@@ -38,6 +44,11 @@ class Role:
     def sources(self) -> tuple[Path, ...]:
         """The folders whose packages are in the image: the core, the wire contract, the role."""
         return tuple(ROOT / folder for folder in ("handover", "proto", self.name))
+
+    @property
+    def has_page(self) -> bool:
+        """Whether the image serves a page, and so takes along what it plays with."""
+        return self.name == "origin"
 
     @property
     def containerfile(self) -> Path:
@@ -67,7 +78,8 @@ def image_key(role: Role, base: str) -> str:
     """A checksum of all that ends in the role's image, with `base` naming what it stands on."""
     digest = hashlib.sha256(f"{base} {platform.machine()} {_packaging()}".encode())
     shared = (IMAGES / "Containerfile.project", IMAGES / "check_imports.py", ROOT / "LICENSE")
-    for path in (*role.locks, role.containerfile, *shared, *_source_files(role)):
+    player = (PLAYER_LOCK,) if role.has_page else ()
+    for path in (*role.locks, role.containerfile, *shared, *player, *_source_files(role)):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode())
         digest.update(content)
@@ -155,6 +167,9 @@ def _build_project_wheel(role: Role, *, to: Path, work: Path, commands: Commands
     for source in role.sources:
         ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(source, checkout / source.name, ignore=ignored)
+    if role.has_page:
+        for name, page_name in PLAYER_FILES.items():
+            shutil.copy(PLAYER / name, checkout / PAGE / page_name)
     commands.run(
         [PYTHON, "-m", "hatchling", "build", "--target", "wheel", "--directory", to],
         log=f"project-{role.name}",

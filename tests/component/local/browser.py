@@ -5,11 +5,7 @@ The page is served, and its reports are taken, by the test's own process; Chromi
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import shutil
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
+from hack.chromium import chromium
 
 PLAYERS = Path(__file__).parents[3] / ".venv" / "players" / "node_modules"
 FILES = {
@@ -24,19 +21,6 @@ FILES = {
     "/hls.min.js": PLAYERS / "hls.js" / "dist" / "hls.min.js",
     "/shaka.js": PLAYERS / "shaka-player" / "dist" / "shaka-player.compiled.js",
 }
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",  # the tests may run as root
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--mute-audio",
-    "--autoplay-policy=no-user-gesture-required",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-END_S = 20.0
 
 
 class Viewer:
@@ -77,29 +61,7 @@ async def watching(url: str, folder: Path, *, player: str, language: str) -> Asy
     port = runner.addresses[0][1]
     asked = urlencode({"url": url, "player": player, "language": language})
     try:
-        async with _chromium(f"http://127.0.0.1:{port}/?{asked}", folder):
+        async with chromium(f"http://127.0.0.1:{port}/?{asked}", folder):
             yield viewer
     finally:
         await runner.cleanup()
-
-
-@asynccontextmanager
-async def _chromium(url: str, folder: Path) -> AsyncIterator[None]:
-    program = shutil.which("chromium")
-    assert program, "no chromium: hack/setup players"
-    with (folder / "chromium.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *OPTIONS,
-            f"--user-data-dir={folder / 'chromium'}",
-            url,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)  # with its children, which are of its group
-        await asyncio.wait_for(process.wait(), END_S)
