@@ -338,7 +338,7 @@ def served_metrics() -> set[str]:
     metrics = Metrics()
     idle = QueueState(waiting=0, running=0, delayed=0, failing=0, running_s_max=0)
     metrics.attach(lambda: idle)
-    text = metrics.text().decode() + origin_metrics.render([], {200: 1}, 0)
+    text = metrics.text().decode() + origin_metrics.render([], {200: 1}, 0, 0)
     encoder = encoder_metrics.Metrics(version="v1", preset="veryfast")
     encoder.attach(Session(make_config(), "v1", "veryfast", lambda k: Lead(k, 1)))
     text += encoder.text().decode()
