@@ -4,7 +4,8 @@ A picture that the browser composed without asking us to read it (a busy machine
 count of composed pictures went on as far as the numbers did. Where the call came so late that the
 next picture was up already, that one is read at the time of the one before: no fault of the media.
 A picture that the browser decoded and had no time to draw is *late*: it says so itself. What none
-of this explains is *missing*.
+of this explains is *missing*. A missing picture that the browser did not even decode is
+*undecoded*: the media's or the player's fault, however slow the machine.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from hitless_handover import pattern
 
 STEADY = 0.05  # of a picture: its number against its time on the media's clock
 AHEAD_MAX = 3  # pictures that may be up by the time of the call
+DECODED_AHEAD_MAX = 16  # pictures that the browser keeps decoded
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Watched:
     disordered: int = 0
     unreadable: int = 0
     unsteady: int = 0
+    undecoded: int = 0
     stalls: int = 0
     longest_s: float = 0.0
     longest_at: int = 0
@@ -51,6 +54,7 @@ class Watched:
     _at_ms: float = 0.0
     _segment: int | None = None
     _dropped_before: int | None = None
+    _decoded_ahead: int = 0
 
     def take(self, told: dict[str, object]) -> None:
         """One report of the page."""
@@ -64,6 +68,7 @@ class Watched:
         if self.read and self._dropped_before is None:
             self._dropped_before = dropped  # what was late before the first one counts not
         self.dropped = dropped - (self._dropped_before or 0)
+        self._decoded(int(_real(told["total"])))
         if self.read and told["latency"] is not None:
             self.latencies_s.append(_real(told["latency"]))
         for number in _list(told["segments"]):
@@ -71,6 +76,14 @@ class Watched:
             if self._segment is not None and segment > self._segment + 1:
                 self.segments_skipped += segment - self._segment - 1
             self._segment = max(segment, self._segment or 0)
+
+    def _decoded(self, total: int) -> None:
+        """So many so far: never fewer than the numbers went on by."""
+        if self.first is not None and self.last is not None:
+            ahead = total - (self.last - self.first)
+            self._decoded_ahead = max(self._decoded_ahead, ahead)
+            behind = self._decoded_ahead - ahead - DECODED_AHEAD_MAX
+            self.undecoded = max(self.undecoded, behind)
 
     def _draw(self, bits: str, media: float, presented: int, at_ms: float) -> None:
         number = pattern.number(tuple(int(bit) for bit in bits))
@@ -111,6 +124,7 @@ class Watched:
         """What a viewer could have seen or heard; empty: nothing."""
         found = {
             "pictures missing": self.missing,
+            "pictures not decoded": self.undecoded,
             "pictures out of order": self.disordered,
             "pictures unreadable": self.unreadable,
             "pictures off their time": self.unsteady,

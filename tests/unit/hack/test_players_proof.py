@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hack.players_proof.judge import Watched, table
+from hack.players_proof.judge import DECODED_AHEAD_MAX, Watched, table
 
 from hitless_handover import pattern
 
@@ -19,11 +19,13 @@ def drawn(frame: int, *, at: int | None = None, presented: int | None = None) ->
     return [bits, shown / FPS, shown if presented is None else presented, shown * 100.0]
 
 
-def judged(*pictures: Picture, dropped: int = 0, stalls: int = 0) -> Watched:
+def judged(*pictures: Picture, dropped: int = 0, stalls: int = 0, total: int = 60) -> Watched:
+    """total: what the browser had decoded at the end; 20 at the first picture."""
     watched = Watched(name="player", fps=FPS)
-    story = {"errors": [], "notes": [], "segments": [], "latency": 2.5, "stalls": 0, "dropped": 7}
+    story = {"errors": [], "notes": [], "segments": [], "latency": 2.5, "stalls": 0}
+    story |= {"dropped": 7, "total": 20}
     watched.take({**story, "pictures": list(pictures[:1])})
-    told = {"stalls": stalls, "dropped": 7 + dropped, "segments": [4, 5, 6]}
+    told = {"stalls": stalls, "dropped": 7 + dropped, "total": total, "segments": [4, 5, 6]}
     watched.take({**story, **told, "pictures": list(pictures[1:])})
     return watched
 
@@ -63,6 +65,13 @@ def test_a_fault_is_found(pictures: list[Picture], says: str) -> None:
     assert any(says in fault for fault in judged(*pictures).faults())
 
 
+def test_what_was_never_decoded_is_told_from_what_was_never_drawn() -> None:
+    undrawn = judged(drawn(0), drawn(40, presented=1), total=60)
+    assert (undrawn.missing, undrawn.undecoded) == (39, 0)
+    undecoded = judged(drawn(0), drawn(40, presented=1), total=30)
+    assert (undecoded.missing, undecoded.undecoded) == (39, 30 - DECODED_AHEAD_MAX)
+
+
 def test_a_stall_and_a_segment_left_out_are_faults() -> None:
     watched = judged(drawn(0), drawn(1), stalls=1)
     watched.take(
@@ -74,6 +83,7 @@ def test_a_stall_and_a_segment_left_out_are_faults() -> None:
             "latency": None,
             "stalls": 1,
             "dropped": 7,
+            "total": 60,
         }
     )
     assert watched.faults() == [
