@@ -113,7 +113,8 @@ def _decide(desired: Desired, record: ChannelRecord, view: ChannelView, now_us: 
     if record.phase is ChannelPhase.LIVE:
         move_us = _move_due_us(desired, record, active)
         if _wants_update(desired, record) or (move_us is not None and now_us >= move_us):
-            return handover.start(desired, record, view, now_us)
+            started = handover.start(desired, record, view, now_us)
+            return replace(started, actions=(*_clear_away(record, view), *started.actions))
     return _tend(desired, record, view, active, now_us)
 
 
@@ -415,8 +416,9 @@ def _active_actions(
 def _clear_away(record: ChannelRecord, view: ChannelView) -> tuple[Action, ...]:
     """Delete encoders that nothing needs: a completed update's incumbent, an aborted successor.
 
-    Only while the active encoder is on air (I6): the caller has seen to that. And not before a new
-    spare is ready: until then the old ones stand by, unless they keep it from starting.
+    Only while the active encoder is on air (I6): the caller has seen to that. Until a new spare is
+    ready one old encoder stands by, unless it keeps the spare from starting: one, so that updates
+    that follow each other closely don't pile them up.
     """
     assert record.active is not None
     kept = {record.active.name}
@@ -424,7 +426,7 @@ def _clear_away(record: ChannelRecord, view: ChannelView) -> tuple[Action, ...]:
         kept.add(record.spare.name)
         spare = view.encoder(record.spare.name)
         if not spare.ready and not spare.reason:
-            return ()
+            kept |= _standing_in(record, view, kept)
     actions: list[Action] = []
     for name, seen in sorted(view.encoders.items()):
         if name in kept or seen.state in _NOT_TO_DELETE:
@@ -432,6 +434,13 @@ def _clear_away(record: ChannelRecord, view: ChannelView) -> tuple[Action, ...]:
         actions.extend(_release_before(record.handover, name))
         actions.append(DeleteEncoder(name=name, uid=seen.uid))
     return tuple(actions)
+
+
+def _standing_in(record: ChannelRecord, view: ChannelView, kept: set[str]) -> set[str]:
+    """The old encoder that stands by: the last incumbent, or another that is ready."""
+    ready = sorted(name for name, seen in view.encoders.items() if seen.ready and name not in kept)
+    last = record.handover.incumbent.name if record.handover else ""
+    return {last if last in ready else ready[-1]} if ready else set()
 
 
 def _release_before(last: HandoverRecord | None, name: str) -> tuple[Action, ...]:

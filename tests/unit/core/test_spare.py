@@ -91,3 +91,28 @@ def test_no_spare_of_a_version_that_was_refused() -> None:
     world.kill("ch-2")
     world.run(10)
     assert sorted(world.states) == ["ch-1"]
+
+
+def test_one_old_encoder_stands_by_until_the_new_spare_is_ready() -> None:
+    world = with_spare()
+    world.want = desired("v2", 2, hot_spare=True)
+    world.run_until(HandoverPhase.HOLDING)
+    world.slow.add("ch-4")
+    world.run(30)
+    assert world.record.spare is not None
+    assert world.record.spare.name == "ch-4"
+    assert sorted(world.states) == ["ch-1", "ch-3", "ch-4"], "the last incumbent, no second one"
+    world.states["ch-4"] = replace(world.states["ch-4"], ready=True)
+    world.run(3)
+    assert sorted(world.states) == ["ch-3", "ch-4"]
+    world.check_published()
+
+
+def test_updates_that_follow_each_other_closely_pile_up_no_encoders() -> None:
+    world = with_spare()
+    for number in range(2, 8):
+        world.want = desired(f"v{number}", number, hot_spare=True)
+        world.run_until(HandoverPhase.HOLDING)
+        assert len(world.states) <= 4, "on air, its spare, the incumbent and an old one"
+        world.run_until(HandoverPhase.COMPLETED)
+    world.check_published()

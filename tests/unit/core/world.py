@@ -134,6 +134,7 @@ class World:
     records: list[ChannelRecord] = field(default_factory=list)
     unreachable: set[str] = field(default_factory=set)  # for the operator
     unstartable: set[str] = field(default_factory=set)
+    slow: set[str] = field(default_factory=set)
     misconfigured: set[str] = field(default_factory=set)  # they end at once, whatever is tried
     next_fingerprint: str = "same"
     next_anchor: Anchor | None = None
@@ -258,7 +259,7 @@ class World:
             state=EncoderState.PENDING if broken else EncoderState.RUNNING,
             reason=CONFIG_INVALID if bad else "ErrImagePull" if broken else "",
             message="profiles.a.codec: no" if bad else "no such image" if broken else "",
-            ready=not broken,
+            ready=not broken and name not in self.slow,
         )
         if not broken:
             identity = Identity(
