@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hack.players_proof.channel import FPS, Channel, ProofError, running
+from hack.players_proof.channel import FPS, PART_FRAMES, Channel, ProofError, running
 from hack.players_proof.judge import table
 from hack.players_proof.screens import screenshots
 from hack.players_proof.watch import ALL, Player, Stage, watching
@@ -36,21 +36,20 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-async def prove(
-    handovers: int, players: tuple[Player, ...], pictures: Path | None, folder: Path
-) -> list[str]:
+async def prove(asked: argparse.Namespace, players: tuple[Player, ...], folder: Path) -> list[str]:
     """Run it; what is wrong."""
     faults: list[str] = []
+    pictures: Path | None = asked.screenshots
     me = asyncio.current_task()
     assert me is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
-    async with running(folder, VERSIONS[0], SPARE) as channel:
+    async with running(folder, VERSIONS[0], SPARE, asked.part_frames) as channel:
         await channel.until_delivering(ENCODERS)
-        async with watching(channel.port, players, folder) as stage:
+        async with watching(channel.port, players, folder, catch_up=asked.catch_up) as stage:
             await channel.until("all play", lambda: stage.all_have_drawn(BEGIN_PICTURES))
             say("all play")
             try:
-                faults += await _events(channel, handovers)
+                faults += await _events(channel, asked.handovers)
                 await _past_the_last(channel, stage)
             except ProofError as error:
                 faults.append(str(error))
@@ -68,7 +67,7 @@ async def prove(
     print(table(watched))
     for each in watched:
         print(f"{each.name}: longest still {each.longest_s:.2f} s after picture {each.longest_at}")
-        print("\n".join(f"  {note}" for note in each.notes))
+        print("\n".join(f"  {note}" for note in (*each.leaps, *each.notes)))
     faults += [fault for each in watched for fault in each.faults()]
     if report["gaps"]:
         faults.append(f"{report['gaps']} segments were never published")
@@ -117,6 +116,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hack.players_proof", description=__doc__)
     parser.add_argument("--handovers", type=int, default=12)
     parser.add_argument("--only", default="", help="players whose name has this, e.g. DASH")
+    parser.add_argument("--part-frames", type=int, default=PART_FRAMES, help=f"of 1/{FPS} s each")
+    parser.add_argument(
+        "--catch-up", action="store_true", help="low-latency players play faster where behind"
+    )
     parser.add_argument("--screenshots", type=Path, help="a folder for pictures of the page")
     parser.add_argument("--keep", type=Path, help="a folder for the logs, instead of a passing one")
     asked = parser.parse_args()
@@ -127,7 +130,7 @@ def main() -> int:
             if needed is not None:
                 needed.mkdir(parents=True, exist_ok=True)
         try:
-            faults = asyncio.run(prove(asked.handovers, players, asked.screenshots, folder))
+            faults = asyncio.run(prove(asked, players, folder))
         except ProofError as error:
             faults = [str(error)]
         except asyncio.CancelledError:

@@ -16,6 +16,7 @@ import aiohttp
 from hack.commands import END_S_MAX, ROOT, below, free_port
 
 FPS = 10  # on a small machine the browser has time for each picture
+PART_FRAMES = 5
 POLL_S = 0.05
 DEADLINE_S = 180.0
 PLAYERS = ROOT / ".venv" / "players" / "node_modules"
@@ -28,7 +29,7 @@ metadata:
 spec:
   image: example.org/encoder:{version}
   source: {{url: "testpattern:"}}
-  timeline: {{frameRate: "10", segmentFrames: 20, gopFrames: 10, partFrames: 5}}
+  timeline: {{frameRate: "10", segmentFrames: 20, gopFrames: 10, partFrames: {parts}}}
   profiles:
     - {{name: v180, width: 320, height: 180, maxKbps: 300}}
   redundancy: {redundancy}
@@ -47,11 +48,14 @@ class ProofError(Exception):
 class Channel:
     """One run. rows: what it has said."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, file: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, port: int, file: Path, parts: int
+    ) -> None:
         self.rows: list[Row] = []
         self.version = ""
         self._process = process
         self._file = file
+        self._parts = parts
         self.port = port
         self.origin = f"http://127.0.0.1:{port}"
 
@@ -63,7 +67,7 @@ class Channel:
 
     def ask(self, version: str, redundancy: str) -> None:
         """Ask for a version: the file is replaced at once, so that it is never read half."""
-        write(self._file, version, redundancy)
+        write(self._file, version, redundancy, self._parts)
         self.version = version
 
     async def report(self) -> Row:
@@ -153,17 +157,19 @@ class Channel:
         raise ProofError(f"no process of {encoder}")
 
 
-def write(file: Path, version: str, redundancy: str) -> None:
+def write(file: Path, version: str, redundancy: str, parts: int) -> None:
     fresh = file.with_suffix(".new")
-    fresh.write_text(TEXT.format(version=version, redundancy=redundancy))
+    fresh.write_text(TEXT.format(version=version, redundancy=redundancy, parts=parts))
     fresh.replace(file)
 
 
 @asynccontextmanager
-async def running(folder: Path, version: str, redundancy: str) -> AsyncIterator[Channel]:
-    """A channel on the air; it is ended at the end."""
+async def running(
+    folder: Path, version: str, redundancy: str, parts: int = PART_FRAMES
+) -> AsyncIterator[Channel]:
+    """A channel on the air, in parts of so many frames; it is ended at the end."""
     file, port = folder / "channel.yaml", free_port()
-    write(file, version, redundancy)
+    write(file, version, redundancy, parts)
     with (folder / "local.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "hitless_cli", "local", str(file), "--json"),
@@ -172,7 +178,7 @@ async def running(folder: Path, version: str, redundancy: str) -> AsyncIterator[
             stderr=log,
             env={**os.environ, "HITLESS_ORIGIN_HLS_JS": str(HLS_MODULE)},
         )
-    channel = Channel(process, port, file)
+    channel = Channel(process, port, file, parts)
     channel.version = version
     reader = asyncio.create_task(channel.follow())
     try:

@@ -17,6 +17,7 @@ from hitless_handover import pattern
 STEADY = 0.05  # of a picture: its number against its time on the media's clock
 AHEAD_MAX = 3  # pictures that may be up by the time of the call
 DECODED_AHEAD_MAX = 16  # pictures that the browser keeps decoded
+LEAPS_MAX = 20  # that are told one by one
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,9 +25,10 @@ class Watched:
     """One player. Times in seconds.
 
     numbers: of the first and the last picture. unsteady: pictures that were not at their time on
-    the media's clock. longest_s: without a new picture, after
-    the picture longest_at. segments_skipped: by the player's own
-    count (hls.js). notes: what it got over by itself, such as a request that it asked again.
+    the media's clock. longest_s: without a new picture, after the picture longest_at.
+    segments_skipped: by the player's own count (hls.js). glass_ms: from the time in a picture's
+    number to when it was read. leaps: where pictures were skipped. notes: what it got over by
+    itself, such as a request that it asked again.
     """
 
     name: str
@@ -46,8 +48,10 @@ class Watched:
     longest_at: int = 0
     segments_skipped: int = 0
     latencies_s: list[float] = field(default_factory=list)
+    glass_ms: list[int] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    leaps: list[str] = field(default_factory=list)
     _base: int | None = None
     _ahead: int = 0
     _presented: int = 0
@@ -98,12 +102,23 @@ class Watched:
             composed = presented - self._presented + ahead - self._ahead
             self.disordered += step < 0 or (step == 0 and ahead == self._ahead)
             self.unread += max(0, min(step, composed) - 1)
-            self.skipped += max(0, step - max(1, composed))
+            skipped = max(0, step - max(1, composed))
+            self.skipped += skipped
+            if skipped and len(self.leaps) < LEAPS_MAX:
+                self.leaps.append(
+                    f"{skipped} skipped after the picture {self.last} of {self.first}…"
+                )
             still_s = (at_ms - self._at_ms) / 1000
             if still_s > self.longest_s:
                 self.longest_s, self.longest_at = still_s, self.last
         self.read += 1
+        self.glass_ms.append(self._since_the_lens(number, at_ms))
         self.last, self._ahead, self._presented, self._at_ms = number, ahead, presented, at_ms
+
+    def _since_the_lens(self, number: int, at_ms: float) -> int:
+        """Milliseconds since the picture's own time: a test pattern numbers frames since 1970."""
+        now = at_ms * self.fps / 1000
+        return round((now - pattern.nearest(number, int(now))) * 1000 / self.fps)
 
     def _ahead_of_its_time(self, number: int, media: float) -> int:
         """How many pictures later than the one of this media time was read."""
@@ -137,6 +152,11 @@ class Watched:
             faults.append(f"{self.name}: no picture")
         return faults
 
+    def glass(self) -> tuple[int, int]:
+        """Glass to glass in ms, in the later half: the median and the 99th of 100."""
+        settled = sorted(self.glass_ms[len(self.glass_ms) // 2 :]) or [0]
+        return settled[len(settled) // 2], settled[len(settled) * 99 // 100]
+
     def row(self) -> list[str]:
         """A line of the table; see HEAD."""
         latency = sorted(self.latencies_s)
@@ -148,6 +168,7 @@ class Watched:
             *(str(figure) for figure in (*figures, *more)),
             f"{self.longest_s:.2f}",
             middle,
+            *(f"{ms / 1000:.1f}" for ms in self.glass()),
         ]
 
 
@@ -163,6 +184,8 @@ HEAD = [
     "segments skipped",
     "longest still, s",
     "latency, s",
+    "glass to glass, s",
+    "its p99, s",
 ]
 
 

@@ -68,8 +68,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def watching(port: int, players: tuple[Player, ...], folder: Path) -> AsyncIterator[Stage]:
+async def watching(
+    port: int, players: tuple[Player, ...], folder: Path, *, catch_up: bool = False
+) -> AsyncIterator[Stage]:
     """A browser that plays a channel with all of these, side by side.
+
+    catch_up: low-latency players play faster where they are behind the latency they aim at.
 
     Each has a name of its own for the origin at this port, as a browser has six connections at most
     to one name, and requests that wait for a part take one each.
@@ -90,6 +94,7 @@ async def watching(port: int, players: tuple[Player, ...], folder: Path) -> Asyn
             "player": player.player,
             "url": f"http://p{number}.localhost:{port}/live/default/demo/{player.manifest}",
             "lowLatency": player.low_latency,
+            "catchUp": catch_up and player.low_latency,
         }
         for number, player in enumerate(players)
     ]

@@ -341,6 +341,8 @@ class Channel:
             if isinstance(effect, selection_model.Refused) and (
                 (effect.segment, effect.encoder) == (place.segment, place.encoder)
             ):
+                if effect.reason is RefusalReason.CROWDED:
+                    raise refusals.crowded(place.segment)
                 gone = effect.reason is RefusalReason.GONE
                 self._admit(Admission.GONE if gone else Admission.TOO_FAR, place.segment)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import MICROSECONDS, ceil_div
 from hitless_origin.hls import date_us
-from hitless_origin.hls_parts import HOLD_BACK_PARTS
+from hitless_origin.hls_parts import hold_back_us
 from hitless_origin.view import ChannelView, Stretch, part_target_us
 
 _CODING_US = 500_000  # from the camera's picture to the part on the origin, besides the part itself
@@ -19,9 +19,9 @@ _REFERENCE = 0  # Latency names the ProducerReferenceTime of each AdaptationSet 
 
 
 def latency_ms(view: ChannelView, grid: PartGrid) -> int:
-    """From the camera's picture to the player's, as HLS players have it: three parts in hand."""
-    parts_us = (HOLD_BACK_PARTS + 1) * part_target_us(view.description, grid)
-    return ceil_div(parts_us + _CODING_US, 1000)
+    """From the camera's picture to the player's: with as much in hand as HLS players have."""
+    target_us = part_target_us(view.description, grid)
+    return ceil_div(hold_back_us(target_us) + target_us + _CODING_US, 1000)
 
 
 def service(view: ChannelView) -> Iterator[str]:

@@ -15,6 +15,7 @@ from hitless_wire.ingest import TrackDescription, part_name
 
 VERSION = 9
 HOLD_BACK_PARTS = 3  # part targets a player stays behind the end (4.4.3.8)
+HOLD_BACK_US_MIN = 1_000_000  # a handover may make a part late, however short parts are
 SKIP_UNTIL_TARGETS = 6  # target durations before the end of which nothing is skipped: the least
 
 
@@ -23,12 +24,17 @@ def header(view: ChannelView) -> list[str]:
     if view.parts is None:
         return []
     target_us = part_target_us(view.description, view.parts.grid)
-    hold_back = _seconds(HOLD_BACK_PARTS * target_us)
+    hold_back = _seconds(hold_back_us(target_us))
     return [
         "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,"
         f"CAN-SKIP-UNTIL={_skip_until_s(view)}.0,PART-HOLD-BACK={hold_back}",
         f"#EXT-X-PART-INF:PART-TARGET={_seconds(target_us)}",
     ]
+
+
+def hold_back_us(target_us: int) -> int:
+    """How far a player of parts of this target duration stays behind the end, in microseconds."""
+    return max(HOLD_BACK_PARTS * target_us, HOLD_BACK_US_MIN)
 
 
 def skippable(view: ChannelView) -> int:

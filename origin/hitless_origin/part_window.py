@@ -16,7 +16,7 @@ from hitless_origin.view import PartsView
 from hitless_origin.window import Window
 
 LISTED_TARGETS = 3  # RFC 8216bis 6.2.2: parts leave when further than this from the end
-_MARGIN_SEGMENTS = 1  # for players whose playlist is not the newest
+KEPT_TARGETS = 12  # parts can be had as long: Shaka goes on by parts however far it is behind
 
 Bodies = Mapping[str, bytes]  # by track
 
@@ -30,8 +30,9 @@ class PartWindow:
         self._grid = grid
         self._target_s = target_s
         self._first = 0  # segment from which on parts are listed
-        self._listed = ceil_div(
-            LISTED_TARGETS * target_s * timeline.timescale, timeline.segment_ticks
+        self._listed, self._kept = (
+            ceil_div(targets * target_s * timeline.timescale, timeline.segment_ticks)
+            for targets in (LISTED_TARGETS, KEPT_TARGETS)
         )
         self._segments: dict[int, dict[int, Bodies | None]] = {}
 
@@ -59,7 +60,7 @@ class PartWindow:
 
     def settle(self, last: int) -> None:
         """Segments up to last are decided: forget what has left."""
-        for segment in [s for s in self._segments if s <= last - self._listed - _MARGIN_SEGMENTS]:
+        for segment in [s for s in self._segments if s <= last - self._kept]:
             del self._segments[segment]
 
     def body(self, track: str, segment: int, part: int) -> bytes | None:

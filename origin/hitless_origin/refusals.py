@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 
-from hitless_handover.selection_model import PENDING_MAX, Admission
+from hitless_handover.selection_model import DELIVERIES_MAX, PENDING_MAX, Admission
 from hitless_origin.boxes import BoxError, walk
 from hitless_origin.errors import PushRefused
 from hitless_origin.names import ChannelKey
@@ -123,6 +123,17 @@ def too_many_encoders(key: ChannelKey, limit: int) -> PushRefused:
         f"channel {key} has {limit} encoders that push",
         expected=f"at most {limit}",
         hint="stop one, and wait for 15 segments",
+    )
+
+
+def crowded(segment: int) -> PushRefused:
+    """503: as many encoders push this segment as are compared."""
+    return PushRefused(
+        503,
+        f"segment {segment} has come from {DELIVERIES_MAX} encoders",
+        expected=f"at most {DELIVERIES_MAX}",
+        hint="stop one",
+        retry_after_s=1,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.component.origin.cmaf_maker import FIRST, init_segment
 from tests.component.origin.studio import CHANNEL, NAMESPACE, SEGMENT_US, Answer, Studio
 
+from hitless_handover.selection_model import DELIVERIES_MAX
 from hitless_origin import ingest
 from hitless_origin.introductions import PATIENCE_SEGMENTS
 from hitless_origin.roster import ENCODERS_MAX
@@ -277,6 +278,15 @@ async def test_encoders_and_channels_are_bounded(studio: Studio) -> None:
     assert (await late.describe()).status == 201  # e0 is silent for a window
     assert (await studio.encoder("e1").track("v0", FIRST)).status == 201
     assert (await studio.encoder("e0").track("v0", FIRST)).status == 412
+
+
+async def test_a_segment_comes_from_so_many_encoders_and_from_no_more(studio: Studio) -> None:
+    for encoder in await studio.ready(*(f"e{i}" for i in range(DELIVERIES_MAX))):
+        assert (await encoder.track("v0", FIRST)).status == 201
+    [late] = await studio.ready("late")
+    answer = await late.track("v0", FIRST)
+    assert (answer.status, json.loads(answer.body)["hint"]) == (503, "stop one")
+    assert (await late.track("v0", FIRST + 1)).status == 201
 
 
 async def test_a_long_window_is_no_reason_to_keep_the_encoders_of_past_updates(

@@ -12,6 +12,7 @@ from tests.component.origin.studio import DEADLINE_US, Answer, Encoder, Studio, 
 
 from hitless_origin import part_shelf
 from hitless_origin.ingest import segment_bytes_max
+from hitless_origin.part_window import KEPT_TARGETS
 
 PARTS = 10  # of 5 frames, 200 ms; a GOP has 5
 PART_DEADLINE_US = 300_000
@@ -227,12 +228,16 @@ async def test_old_segments_have_no_parts_any_more(studio: Studio) -> None:
     entries = (await studio.playlist()).segments
     listed = {int(part.uri.split(".")[0]) for entry in entries for part in entry.parts}
     assert listed == {FIRST + 5, FIRST + 6, FIRST + 7, FIRST + 8}  # three target durations
-    assert (await studio.get(f"v0/{FIRST + 3}.0.m4s")).status == 404
+    assert (await studio.get(f"v0/{FIRST + 3}.0.m4s")).status == 200  # for who is far behind
+    for k in range(FIRST + 8, FIRST + KEPT_TARGETS + 2):
+        await a.push(k, 1)
+    assert (await studio.get(f"v0/{FIRST + 1}.0.m4s")).status == 404
     live = studio.origin.channels.popitem()[1]
     studio.origin.channels[live.key] = live
     assert live.parts is not None
-    held = [k for k in range(FIRST, FIRST + 9) if live.parts.window.body("v0", k, 0) is not None]
-    assert held == list(range(FIRST + 4, FIRST + 9))  # one more, for older playlists
+    segments = range(FIRST, FIRST + KEPT_TARGETS + 2)
+    held = [k for k in segments if live.parts.window.body("v0", k, 0) is not None]
+    assert held == list(segments[2:])
     answer = await a.part_track("v0", FIRST + 2, 0, 1)
     assert answer.status == 200
     assert (await a.part_track("v0", FIRST - 1, 0, 1)).status == 410

@@ -12,6 +12,7 @@ from tests.component.origin.cmaf_maker import FIRST, NTSC, SHORT_GOPS, describe
 
 from hitless_handover.timeline import Timeline
 from hitless_origin import hls, hls_parts, low_latency
+from hitless_origin.hls_parts import hold_back_us
 from hitless_origin.manifests import Manifests
 from hitless_origin.view import (
     ChannelView,
@@ -284,3 +285,10 @@ def test_only_the_end_is_rendered_for_a_part(monkeypatch: pytest.MonkeyPatch) ->
             assert Manifests(shown).media("v0") == playlist  # as if there had been none before
             rendered.pop()
     assert rendered == [last, last + 1]
+
+
+@pytest.mark.parametrize(("part_ms", "hold_back_ms"), [(200, 1000), (333, 1000), (334, 1002)])
+def test_short_parts_leave_a_player_a_second_for_a_handover(
+    part_ms: int, hold_back_ms: int
+) -> None:
+    assert hold_back_us(part_ms * 1000) == hold_back_ms * 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.component.origin.cmaf_maker import SHORT_GOPS
 
 from hitless_handover.parts import PartGrid
-from hitless_origin.part_window import PartWindow
+from hitless_origin.part_window import KEPT_TARGETS, PartWindow
 from hitless_origin.view import PartsView
 from hitless_origin.window import Window
 
@@ -42,7 +42,7 @@ def test_old_parts_leave() -> None:
     for k in range(20):
         parts.publish(k, 0, {"v0": b"a"})
         parts.settle(k)
-    assert [k for k in range(20) if parts.body("v0", k, 0)] == [16, 17, 18, 19]
+    assert [k for k in range(20) if parts.body("v0", k, 0)] == list(range(20 - KEPT_TARGETS, 20))
     assert [k for k, _ in parts.shown(Window(first=0, last=19)).closed] == [17, 18, 19]
 
 
