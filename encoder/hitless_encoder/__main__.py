@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from hitless_encoder import allocator, last_words
 from hitless_encoder.clock import SystemClock
 from hitless_encoder.control.conductor import Conductor
+from hitless_encoder.control.follower import Follower
 from hitless_encoder.control.incumbent import Incumbents
 from hitless_encoder.control.service import ControlServer
 from hitless_encoder.errors import ConfigurationError, EncoderError
@@ -28,7 +29,7 @@ from hitless_encoder.video import DEFAULT_PRESET
 from hitless_handover.messages import Identity
 from hitless_handover.timeline import TimelineError
 from hitless_wire import exits, logs
-from hitless_wire.peers import GRPC_PORT, METRICS_PORT
+from hitless_wire.peers import GRPC_PORT, METRICS_PORT, Peers
 from hitless_wire.resources import EncoderConfig
 
 CONFIG_VARIABLE = "HITLESS_ENCODER_CONFIG"
@@ -96,15 +97,24 @@ async def run(config: EncoderConfig, ports: Ports) -> int:
     )
     metrics.attach(session)
     conductor.attach(session, session.media.inits)
+    peers = Peers()
+    follower = Follower(
+        ask=peers.encoder_report,
+        stands_by=conductor.stands_by,
+        take_over=session.follow,
+        clock=clock,
+    )
     server = ControlServer(
         conductor,
+        follower,
         timeline=session.media.timeline,
         inits=session.media.inits,
         host=ports.host,
         port=ports.grpc,
     )
     await session.start()
-    async with server, MetricsServer(metrics.text, host=ports.host, port=ports.metrics) as shown:
+    shows = MetricsServer(metrics.text, host=ports.host, port=ports.metrics)
+    async with peers, server, shows as shown:
         _log.info(
             "encoder %s version %s preset %s started, gRPC on port %d, metrics on port %s",
             config.encoder_id,
@@ -114,6 +124,7 @@ async def run(config: EncoderConfig, ports: Ports) -> int:
             shown.port,
         )
         failure = await watch(session, conductor, stop)
+        await follower.close()
     await conductor.close()
     await session.close(finish=not failure)
     if failure:

@@ -248,6 +248,10 @@ class Session:
             _log.warning("segments %d to %d: only %d are still kept", first, last, len(kept))
         self._sink.resend(kept)
 
+    def follow(self, anchor: Anchor, leader_frame: int) -> None:
+        """The anchor of the encoder on air, and its newest frame: the source takes it over."""
+        self._source.follow(anchor, leader_frame)
+
     async def _settle(self, segment: int) -> None:
         """Wait until the push of a segment has ended, well or not."""
         frames_left = self._line.first_frame(segment + 1) - (self._current_frame or 0)

@@ -217,3 +217,6 @@ class _Service(EncoderServiceServicer):
     async def Abort(self, request: pb.AbortRequest, context: Context) -> pb.AbortResponse:
         order = Abort(handover_id=request.handover_id, reason=request.reason)
         return pb.AbortResponse(reply=self._encoder.order(order))
+
+    async def Follow(self, request: pb.FollowRequest, context: Context) -> pb.FollowResponse:
+        return pb.FollowResponse(reply=pb.Reply(accepted=True))

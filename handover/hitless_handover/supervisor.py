@@ -55,8 +55,14 @@ MOVE_AGAIN_S_MAX = 3600
 
 
 def asks(desired: Desired, record: ChannelRecord) -> frozenset[str]:
-    """Names of the encoders whose report the next `supervise` needs. Empty at rest."""
+    """Names of the encoders whose report the next `supervise` needs.
+
+    Empty at rest, but for a channel with a spare: its source may have jumped, and what the encoder
+    on air decided then is all that a later encoder can go by.
+    """
     names = set()
+    if record.active is not None and desired.hot_spare:
+        names.add(record.active.name)
     if record.active is not None and _wants_update(desired, record):
         names.add(record.active.name)
     if record.handover is not None and record.handover.live:
@@ -276,9 +282,7 @@ def _tend(
     assert record.active is not None
     if seen.uid and not record.active.uid:
         record = replace(record, active=replace(record.active, uid=seen.uid))
-    report = seen.report
-    if report is not None and record.anchor is None and report.anchor is not None:
-        record = replace(record, anchor=report.anchor)
+    record = _with_anchor(record, seen)
     updated, notices = _judge_active(desired, record, view, seen, now_us)
     if updated.phase is ChannelPhase.LIVE and _is_current(desired, updated):
         updated = replace(updated, problem=None)
@@ -293,6 +297,18 @@ def _tend(
         notices=notices,
         wake_at_us=_move_due_us(desired, record, seen) if resting else now_us + SETTLE_POLL_US,
     )
+
+
+def _with_anchor(record: ChannelRecord, seen: EncoderView) -> ChannelRecord:
+    """The newest anchor is that of the encoder on air; before any is, the first that is told."""
+    assert record.active is not None
+    report = seen.report
+    if report is None or report.anchor is None:
+        return record
+    leads = report.leading_term == record.active.term
+    if record.anchor is not None and (not leads or report.anchor.line == record.anchor.line):
+        return record
+    return replace(record, anchor=report.anchor)
 
 
 def _keep_spare(
@@ -340,7 +356,9 @@ def _judge_active(
     report = seen.report
     if record.phase is ChannelPhase.LIVE:
         restarted = _has_restarted(record.active, seen)
-        if not restarted and (seen.ready or report is not None):
+        # That it answers counts before an update only: else one that delivers nothing would do.
+        answers = report is not None and _wants_update(desired, record)
+        if not restarted and (seen.ready or answers):
             return record, ()
         problem = _restart_of(seen) if restarted else _problem_of(seen)
         notice = Notice(reason=problem.reason, message=problem.message, warning=True)

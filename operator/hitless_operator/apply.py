@@ -35,6 +35,7 @@ from hitless_operator.pods import MESSAGE_MAX, owner_uid
 from hitless_operator.queue import TryAgain
 from hitless_operator.status import as_document
 from hitless_operator.status_model import EncoderDeploymentStatus
+from hitless_wire.following import Following
 from hitless_wire.peers import Order
 from hitless_wire.resources import EncoderDeploymentSpec, EvictionStrategy, spec_digest
 
@@ -103,6 +104,12 @@ class Applier:
                 await self._delete(channel, action)
             case _:
                 await self._tell(channel, action, addresses)
+
+    async def follow(self, channel: Channel, whom: Following) -> None:
+        """Tell a spare whom to stand by for; one that does not hear it is told at the next look."""
+        reply = await self._peers.follow(whom)
+        if reply is None or not reply.accepted:
+            _log.debug("%s: the spare does not follow %s: %s", channel.key, whom.leader, reply)
 
     async def guard(self, channel: Channel, spec: EncoderDeploymentSpec) -> None:
         """Keep the channel's encoders from eviction, or no longer. Raises KubeError.

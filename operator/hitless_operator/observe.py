@@ -27,6 +27,7 @@ from hitless_operator.eviction.mark import is_marked
 from hitless_operator.kube import Kube
 from hitless_operator.nodes import Nodes
 from hitless_operator.pods import encoder_view, node_of, owner_uid
+from hitless_wire.following import Following
 from hitless_wire.peers import Order
 from hitless_wire.resources import EvictionStrategy
 
@@ -46,6 +47,9 @@ class PeerCalls(Protocol):
 
     async def tell(self, order: Order, addresses: Mapping[str, str]) -> Reply | None:
         """None: unreachable."""
+
+    async def follow(self, whom: Following) -> Reply | None:
+        """None: unreachable, or too old."""
 
 
 class Observer:

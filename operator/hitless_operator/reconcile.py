@@ -33,6 +33,7 @@ from hitless_operator.queue import TryAgain
 from hitless_operator.status import record_of, status_of
 from hitless_operator.status_model import EncoderDeploymentStatus, EndpointsStatus
 from hitless_wire.desired import desired_of
+from hitless_wire.following import following_of
 from hitless_wire.ingest import live_path
 from hitless_wire.logs import about, also
 from hitless_wire.resources import EncoderDeploymentSpec, spec_digest
@@ -144,6 +145,9 @@ class Reconciler:
             raise TryAgain(str(refusal)) from refusal
         finally:
             self._announcer.announce(stored, decision.notices, now_us)
+        whom = following_of(spec, decision.record, view)
+        if whom is not None:
+            await self._applier.follow(stored, whom)
         if decision.wake_at_us is None and stored.version != channel.version:
             return 0  # what was just written is no news by the watch: go on until nothing changes
         return _delay_s(decision.wake_at_us, now_us)

@@ -30,6 +30,7 @@ from hitless_wire._gen import handover_pb2 as pb
 from hitless_wire._gen.handover_pb2_grpc import EncoderServiceStub, HandoverServiceStub
 from hitless_wire.codec import WireError, criteria_to_wire, reply_from_wire, report_from_wire
 from hitless_wire.connections import Connections
+from hitless_wire.following import Following
 from hitless_wire.ingest import ChannelReport, report_path
 
 GRPC_PORT = 7400
@@ -96,6 +97,19 @@ class Peers:
         return await self._call(
             address, lambda channel: _give(channel, order, addresses, self._call_s)
         )
+
+    async def follow(self, whom: Following) -> Reply | None:
+        """Tell a spare to keep to the anchor of the encoder on air.
+
+        None: not reached, or too old to know the call.
+        """
+
+        async def tell(channel: grpc.aio.Channel) -> Reply:
+            request = pb.FollowRequest(encoder_id=whom.leader, address=whom.leader_address)
+            response = await EncoderServiceStub(channel).Follow(request, timeout=self._call_s)
+            return reply_from_wire(response.reply)
+
+        return await self._call(whom.spare_address, tell)
 
     async def origin_report(
         self, base_url: str, namespace: str, channel: str

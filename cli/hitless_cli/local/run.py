@@ -36,6 +36,7 @@ from hitless_handover.supervisor_model import (
     DeleteEncoder,
     Notice,
 )
+from hitless_wire.following import following_of
 from hitless_wire.peers import Peers
 
 LOOK_S_MAX = 1.0  # the file and the processes are looked at this often at least
@@ -116,6 +117,9 @@ class ChannelLoop:
         self._tell_story(decision, view)
         for action in decision.actions:
             await self._act(action, view)
+        whom = following_of(self.intent.spec, self.record, view)
+        if whom is not None:
+            await self.peers.follow(whom)
         end = self.order.end(self.record, view, time.monotonic())
         if end is not None and end.message:
             self._say(end.reason, end.message, warning=end.code != 0)

@@ -164,6 +164,10 @@ class Conductor:
         """This encoder's tracks of a segment, waited for until the deadline."""
         return await self._session().wait_segment(segment, deadline_us)
 
+    def stands_by(self) -> bool:
+        """Whether it leads with no term."""
+        return leading_term(self._peer) == 0
+
     def late_us(self, segment: int, arrived_us: int) -> int:
         """How long after this encoder's own a segment came, microseconds; 0 when that is gone."""
         making = self._session().making(segment)

@@ -22,6 +22,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from hitless_encoder.control.conductor import Conductor
+from hitless_encoder.control.follower import Follower
 from hitless_encoder.control.init_segments import told_apart
 from hitless_encoder.verify import Arrival, Encoded, Verdict, judge, judge_other_tracks, judge_pace
 from hitless_handover.messages import Criteria, PeerPhase, Refusal
@@ -67,8 +68,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class EncoderService(EncoderServiceServicer):
     """What the operator asks and orders."""
 
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
+    def __init__(self, conductor: Conductor, follower: Follower) -> None:
+        self._conductor, self._follower = conductor, follower
 
     async def GetReport(
         self, request: pb.GetReportRequest, context: Context
@@ -99,6 +100,15 @@ class EncoderService(EncoderServiceServicer):
         """Call it off."""
         reply = self._conductor.ask(abort_from_wire(request))
         return pb.AbortResponse(reply=reply_to_wire(reply))
+
+    async def Follow(self, request: pb.FollowRequest, context: Context) -> pb.FollowResponse:
+        """Keep to the anchor of the encoder on air."""
+        reply = Reply(accepted=True)
+        if self._conductor.stands_by():
+            self._follower.follow(request.encoder_id, request.address)
+        else:
+            reply = Reply(accepted=False, reason=Refusal.WRONG_PHASE, message="it leads itself")
+        return pb.FollowResponse(reply=reply_to_wire(reply))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +268,7 @@ class ControlServer:
     def __init__(
         self,
         conductor: Conductor,
+        follower: Follower,
         *,
         timeline: Timeline,
         inits: Mapping[str, bytes],
@@ -266,7 +277,7 @@ class ControlServer:
     ) -> None:
         self._server = grpc.aio.server(options=CHANNEL_OPTIONS)
         self._health = health_aio.HealthServicer()
-        add_EncoderServiceServicer_to_server(EncoderService(conductor), self._server)
+        add_EncoderServiceServicer_to_server(EncoderService(conductor, follower), self._server)
         add_HandoverServiceServicer_to_server(
             HandoverService(conductor, timeline, inits), self._server
         )

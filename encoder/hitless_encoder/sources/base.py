@@ -80,6 +80,10 @@ class Source(Protocol):
         """The newest state, from any thread."""
         ...
 
+    def follow(self, anchor: Anchor, leader_frame: int) -> None:
+        """The anchor of the encoder on air, and its newest frame: to be taken over. Any thread."""
+        ...
+
     def close(self) -> None:
         """Make blocks() end soon, from any thread."""
         ...

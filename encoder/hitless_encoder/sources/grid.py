@@ -14,10 +14,16 @@ Where the source states absolute time (absolute.py), that says the first picture
 frame after a jump, so encoders that never met agree. In between its time stamps count: they are
 smooth. Statements that contradict them for long enough, and all alike, move the grid; never back
 by more than JUMP_SECONDS, and then pictures are dropped until their frames are new ones.
+
+Two encoders that lost different pictures around a jump, or took it on either side of a segment's
+start, chose differently. There the anchor of the encoder on air counts: a standby that is told of
+it (`follow`) goes over to it at the start of a segment, so that each of its segments is by one
+anchor and no frame comes twice.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from math import lcm
@@ -39,6 +45,9 @@ JUMP_SECONDS = (
 FILL_SECONDS_MAX = 10  # a longer gap is left open
 SOUND_APART_SECONDS_MAX = 8  # sound that claims to be further from the pictures is not believed
 JUMP_PICTURES = 3  # in a row, before the clock is believed to have jumped
+ANCHORS_LEFT_MAX = 8  # that are remembered as given up
+LEADER_BEHIND_SECONDS_MAX = 10  # by its frames; further on, it has not followed a jump
+DRIFT_PER_MILLE = 1  # of the age of an anchor: more than any clock's, less than a jump
 STATEMENT_SECONDS_MAX = 10  # then a source that should state absolute time is taken without
 
 
@@ -90,6 +99,9 @@ class Grid:
     ) -> None:
         self._line = timeline
         self.anchor = anchor
+        self._left = deque[tuple[int, int, int, int]](maxlen=ANCHORS_LEFT_MAX)
+        self._leaders: Anchor | None = None  # to go over to
+        self._leaders_fits = False
         self._scale = scale
         self._near_ticks: int | None = None
         self._last_frame: int | None = None
@@ -99,7 +111,7 @@ class Grid:
         self.agreement = Agreement.ABSENT
         self._expects_statements = tolerance_us is not None
         self._watch = StepWatch(max(1, timeline.frame_at(tolerance_us or 0)))
-        self._waits_since_us: int | None = None
+        self._waits_ticks_since: int | None = None
 
     @property
     def newest_frame(self) -> int | None:
@@ -116,12 +128,32 @@ class Grid:
         ):
             self.anchor = self._near_ticks = None
 
+    def follow(self, anchor: Anchor, leader_frame: int) -> None:
+        """The encoder on air has this anchor, and has come to this frame: go over to it.
+
+        Not to one that was given up here, as long as the encoder on air may not have seen the jump.
+        """
+        scale = TickScale(timescale=anchor.source_timescale, wrap_ticks=anchor.wrap_ticks)
+        own = self.anchor
+        if scale != self._scale or (own is not None and own.line == anchor.line):
+            self._leaders = None
+            return
+        behind = self._frames(LEADER_BEHIND_SECONDS_MAX)
+        if own is not None and anchor.line in self._left and leader_frame <= own.frame + behind:
+            return
+        if self._leaders is None or self._leaders.line != anchor.line:
+            self._leaders, self._leaders_fits = anchor, False
+
     def place(self, ticks: int, wall_us: int, stated: Stated | None = None) -> Placed:
         """Place the next picture in presentation order. wall_us: when it came in.
 
         stated: what the source says of its absolute time.
         """
         told = self._believed(stated, wall_us)
+        if self._leaders is not None:
+            placed = self._go_over(self._leaders, ticks, wall_us)
+            if placed is not None:
+                return placed
         if self.anchor is None:
             if told is None and self._waits(wall_us):
                 return Placed(placing=Placing.DROP)
@@ -179,11 +211,47 @@ class Grid:
         unit = self._line.rate_num * scale
         return (2 * whole * rate + unit) // (2 * unit)
 
+    def _go_over(self, anchor: Anchor, ticks: int, wall_us: int) -> Placed | None:
+        """A picture by the anchor of the encoder on air, once that is at the start of a segment.
+
+        None: not yet. What no longer fits into the segment before is dropped.
+        """
+        last = self._last_frame
+        near = _ticks_since(anchor, wall_us)
+        frame, since = frame_of_source(self._line, anchor, ticks, near_ticks=near)
+        self._leaders_fits = self._leaders_fits or self._fits(anchor, frame, wall_us)
+        if not self._leaders_fits:
+            return None
+        if last is None or self.anchor is None:
+            self._change(anchor)
+            return None
+        first = self._line.first_frame(self._line.segment_of(last) + 1)
+        if frame >= first:
+            self._change(anchor)
+            missing = frame - last - 1
+            filled = missing if missing <= self._frames(FILL_SECONDS_MAX) else 0
+            placed = Placed(placing=Placing.JUMP, frame=frame, missing=filled)
+            return self._accept(placed, since, wall_us)
+        own, _ = frame_of_source(self._line, self.anchor, ticks, near_ticks=self._near(wall_us))
+        return Placed(placing=Placing.DROP) if own >= first else None
+
+    def _fits(self, anchor: Anchor, frame: int, wall_us: int) -> bool:
+        """Whether a picture is of the source's clock as that anchor has it, not before the jump."""
+        age = self._line.frame_at(wall_us) - self._line.frame_at(anchor.wall_us)
+        allowed = self._frames(JUMP_SECONDS) + abs(age) * DRIFT_PER_MILLE // 1000
+        return abs(frame - anchor.frame - age) <= allowed
+
+    def _change(self, anchor: Anchor) -> None:
+        """Take another anchor; the one before counts as given up."""
+        if self.anchor is not None:
+            self._left.append(self.anchor.line)
+        self.anchor, self._near_ticks, self._leaders = anchor, None, None
+
     def _near(self, wall_us: int) -> int:
         if self._near_ticks is not None:
             return self._near_ticks
         assert self.anchor is not None
-        return (wall_us - self.anchor.wall_us) * self.anchor.source_timescale // MICROSECONDS
+        return _ticks_since(self.anchor, wall_us)
 
     def _frames(self, seconds: int) -> int:
         return seconds * self._line.rate_num // self._line.rate_den
@@ -222,9 +290,9 @@ class Grid:
 
     def _waits(self, wall_us: int) -> bool:
         """Whether the first statement may still come."""
-        if self._waits_since_us is None:
-            self._waits_since_us = wall_us
-        waited_us = wall_us - self._waits_since_us
+        if self._waits_ticks_since is None:
+            self._waits_ticks_since = wall_us
+        waited_us = wall_us - self._waits_ticks_since
         return self._expects_statements and waited_us < STATEMENT_SECONDS_MAX * MICROSECONDS
 
     def _is_step(self, frame: int, told: int, stated: Stated | None) -> bool:
@@ -247,7 +315,7 @@ class Grid:
 
     def _move(self, ticks: int, frame: int, wall_us: int) -> Placed:
         """Take a new anchor; a picture whose frame has been is dropped."""
-        self.anchor = self._anchor_at(ticks, frame, wall_us)
+        self._change(self._anchor_at(ticks, frame, wall_us))
         self._watch.clear()
         if self._last_frame is not None and frame <= self._last_frame:
             self._near_ticks, self._strays, self._last_wall_us = 0, 0, wall_us
@@ -282,3 +350,8 @@ class Grid:
             frame=frame,
             wall_us=wall_us,
         )
+
+
+def _ticks_since(anchor: Anchor, wall_us: int) -> int:
+    """Source ticks since the anchor was chosen, by the wall clock."""
+    return (wall_us - anchor.wall_us) * anchor.source_timescale // MICROSECONDS

@@ -54,6 +54,7 @@ class LiveSource:
         self._line = timeline
         self._clock = clock
         tolerance_us = None if timecode is None else TOLERANCE_US[timecode]
+        self._states_time = timecode is not None
         self._grid = Grid(timeline, anchor, tolerance_us=tolerance_us)
         self._shaper = Shaper(*size)
         self._slate = Slate(timeline, size=size, after_s=slate_seconds, now_us=clock.now_us())
@@ -61,6 +62,7 @@ class LiveSource:
         self._weaver: Weaver | None = None
         self._stop = threading.Event()
         self._silent_polls = 0
+        self._leader: tuple[Anchor, int] | None = None
         self._board = ReportBoard(SourceReport(anchor=anchor))
 
     def report(self) -> SourceReport:
@@ -73,6 +75,11 @@ class LiveSource:
             received_bytes=received,
             waiting_bytes=waiting + self._pump.waiting_bytes,
         )
+
+    def follow(self, anchor: Anchor, leader_frame: int) -> None:
+        """The anchor of the encoder on air; what a source states of its time comes first."""
+        if not self._states_time:
+            self._leader = (anchor, leader_frame)
 
     def close(self) -> None:
         """Make blocks() end soon."""
@@ -123,6 +130,9 @@ class LiveSource:
 
     def _weave(self, arrived: Arrived) -> list[Block]:
         assert self._weaver is not None
+        leader, self._leader = self._leader, None
+        if leader is not None:
+            self._grid.follow(*leader)
         blocks = self._weaver.feed(arrived.packet, arrived.wall_us)
         if blocks and self._board.state(SourceState.RUNNING):
             _log.info("source %s runs from frame %d", self._transport.url, blocks[0].frame)

@@ -18,7 +18,7 @@ from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.errors import SourceError
 from hitless_encoder.pcm import Pcm
 from hitless_encoder.sources.base import Block, ReportBoard, SourceReport, SourceState
-from hitless_handover.timeline import Timeline
+from hitless_handover.timeline import Anchor, Timeline
 
 LAG_SECONDS_MAX = 30
 REOPEN_SECONDS = 2
@@ -58,6 +58,9 @@ class PacedSource:
     def report(self) -> SourceReport:
         """The newest state, from any thread."""
         return self._board.read()
+
+    def follow(self, anchor: Anchor, leader_frame: int) -> None:
+        """Nothing: the wall clock is the same for all encoders."""
 
     def close(self) -> None:
         """Make blocks() end at the next frame."""

@@ -60,6 +60,11 @@ class EncoderServiceStub:
                 request_serializer=hitless_dot_handover_dot_v1_dot_handover__pb2.AbortRequest.SerializeToString,
                 response_deserializer=hitless_dot_handover_dot_v1_dot_handover__pb2.AbortResponse.FromString,
                 _registered_method=True)
+        self.Follow = channel.unary_unary(
+                '/hitless.handover.v1.EncoderService/Follow',
+                request_serializer=hitless_dot_handover_dot_v1_dot_handover__pb2.FollowRequest.SerializeToString,
+                response_deserializer=hitless_dot_handover_dot_v1_dot_handover__pb2.FollowResponse.FromString,
+                _registered_method=True)
 
 
 class EncoderServiceServicer:
@@ -102,6 +107,15 @@ class EncoderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Follow(self, request, context):
+        """Stand by for the encoder on air: ask it for its report now and then, and where its source's
+        anchor has moved, go over to that. Until another Follow, or Take. An encoder that is older
+        does not know the call, and goes on by its own anchor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EncoderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +143,11 @@ def add_EncoderServiceServicer_to_server(servicer, server):
                     servicer.Abort,
                     request_deserializer=hitless_dot_handover_dot_v1_dot_handover__pb2.AbortRequest.FromString,
                     response_serializer=hitless_dot_handover_dot_v1_dot_handover__pb2.AbortResponse.SerializeToString,
+            ),
+            'Follow': grpc.unary_unary_rpc_method_handler(
+                    servicer.Follow,
+                    request_deserializer=hitless_dot_handover_dot_v1_dot_handover__pb2.FollowRequest.FromString,
+                    response_serializer=hitless_dot_handover_dot_v1_dot_handover__pb2.FollowResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +286,33 @@ class EncoderService:
             '/hitless.handover.v1.EncoderService/Abort',
             hitless_dot_handover_dot_v1_dot_handover__pb2.AbortRequest.SerializeToString,
             hitless_dot_handover_dot_v1_dot_handover__pb2.AbortResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Follow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hitless.handover.v1.EncoderService/Follow',
+            hitless_dot_handover_dot_v1_dot_handover__pb2.FollowRequest.SerializeToString,
+            hitless_dot_handover_dot_v1_dot_handover__pb2.FollowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,11 @@ class EncoderServiceStub:
     """Call a handover off, or keep it from beginning. Refused once the event's segment has been given
     out.
     """
+    Follow: _aio.UnaryUnaryMultiCallable[_handover_pb2.FollowRequest, _handover_pb2.FollowResponse]
+    """Stand by for the encoder on air: ask it for its report now and then, and where its source's
+    anchor has moved, go over to that. Until another Follow, or Take. An encoder that is older
+    does not know the call, and goes on by its own anchor.
+    """
 
 class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Called by the operator (or `hitless local`) on an encoder."""
@@ -75,6 +80,17 @@ class EncoderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_handover_pb2.AbortResponse]:
         """Call a handover off, or keep it from beginning. Refused once the event's segment has been given
         out.
+        """
+
+    @_abc_1.abstractmethod
+    def Follow(
+        self,
+        request: _handover_pb2.FollowRequest,
+        context: _aio.ServicerContext[_handover_pb2.FollowRequest, _abc.Awaitable[_handover_pb2.FollowResponse]],
+    ) -> _abc.Awaitable[_handover_pb2.FollowResponse]:
+        """Stand by for the encoder on air: ask it for its report now and then, and where its source's
+        anchor has moved, go over to that. Until another Follow, or Take. An encoder that is older
+        does not know the call, and goes on by its own anchor.
         """
 
 def add_EncoderServiceServicer_to_server(servicer: EncoderServiceServicer, server: _aio.Server) -> None: ...

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -51,13 +51,20 @@ async def encoder(
     silent: bool = False,
     protocol: int = 0,
     fault: str = "",
+    url: str = "testpattern:",
+    anchor: Mapping[str, int] | None = None,
 ) -> AsyncIterator[Running]:
     """A process that serves gRPC. protocol: how many versions it is ahead of this one.
 
     fault: what is wrong with it, one of bad_encoder.FAULTS.
     """
     config = make_config(
-        sizes=ladder, segment_frames=SEGMENT_FRAMES, ingest_url=end.url, encoder_id=name
+        url=url,
+        anchor=anchor,
+        sizes=ladder,
+        segment_frames=SEGMENT_FRAMES,
+        ingest_url=end.url,
+        encoder_id=name,
     ).model_copy(update={"silent_standby": silent})
     process = await asyncio.create_subprocess_exec(
         sys.executable, *program(protocol, fault), "--grpc-host", "127.0.0.1", "--grpc-port", "0",

@@ -244,6 +244,9 @@ class Orders(services.EncoderServiceServicer):
         order = Abort(handover_id=request.handover_id, reason=request.reason)
         return pb.AbortResponse(reply=reply_to_wire(self._encoder.step(order)))
 
+    async def Follow(self, request: pb.FollowRequest, context: Context) -> pb.FollowResponse:
+        return pb.FollowResponse(reply=pb.Reply(accepted=True))
+
 
 class Calls(services.HandoverServiceServicer):
     """What the successor calls."""

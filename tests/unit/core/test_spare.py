@@ -6,7 +6,10 @@ from dataclasses import replace
 
 from tests.unit.core.world import World, desired
 
+from hitless_handover.leadership import NEVER_LED
+from hitless_handover.supervisor import supervise
 from hitless_handover.supervisor_model import ChannelPhase, HandoverPhase
+from hitless_handover.timeline import Anchor
 
 
 def with_spare() -> World:
@@ -116,3 +119,30 @@ def test_updates_that_follow_each_other_closely_pile_up_no_encoders() -> None:
         assert len(world.states) <= 4, "on air, its spare, the incumbent and an old one"
         world.run_until(HandoverPhase.COMPLETED)
     world.check_published()
+
+
+ANCHOR = Anchor(source_ticks=1, source_timescale=90_000, wrap_ticks=2**33, frame=60, wall_us=0)
+
+
+def test_a_spare_takes_over_and_the_newest_anchor_is_recorded() -> None:
+    world = World(want=desired("v1", 1, hot_spare=True), anchor=ANCHOR)
+    world.run(10)
+    assert world.record.anchor == ANCHOR
+    world.anchor = replace(ANCHOR, source_ticks=5)
+    world.run(2)
+    assert world.record.anchor == world.anchor
+    world.kill("ch-1")
+    world.run(20)
+    assert world.created_with == [None, ANCHOR, world.anchor]
+
+
+def test_the_anchor_of_an_encoder_that_does_not_lead_is_not_recorded() -> None:
+    world = World(want=desired("v1", 1, hot_spare=True), anchor=ANCHOR)
+    world.run(10)
+    assert world.record.active is not None
+    peer = world.encoders["ch-1"].peer
+    world.encoders["ch-1"].peer = replace(peer, schedule=NEVER_LED)
+    world.anchor = replace(ANCHOR, source_ticks=5)
+    view = world.view()
+    decision = supervise(world.want, world.record, view, world.now_us)
+    assert decision.record.anchor == ANCHOR
