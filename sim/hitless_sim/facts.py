@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from hitless_handover.messages import HandoverMode, PeerPhase, Refusal, Role
 from hitless_handover.supervisor_model import Action, ChannelRecord, Desired
+from hitless_handover.timeline import Anchor
 
 
 class Quality(StrEnum):
@@ -168,6 +169,19 @@ class Stored(Fact):
     record: ChannelRecord
     version: int
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorTold(Fact):
+    """The encoder on air tells its anchor while no update is under way, and this is then decided.
+
+    name, term: of that encoder, as it says.
+    """
+
+    name: str
+    term: int
+    anchor: Anchor
+    decided: ChannelRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

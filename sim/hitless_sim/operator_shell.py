@@ -40,7 +40,7 @@ from hitless_sim.api_server import (
 )
 from hitless_sim.clockwork import Process
 from hitless_sim.encoder_shell import Encoder
-from hitless_sim.facts import Acted
+from hitless_sim.facts import Acted, AnchorTold
 from hitless_sim.origin_shell import ORIGIN, Origin
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ class Operator(Process):
         view = yield from self._observe(document)
         now_us = self.now_us()
         decision = supervise(document.desired, document.record, view, now_us)
+        self._tell_anchor(view, document.record, decision.record)
         if decision.record != document.record or decision.actions:
             document = yield from self._store(document, decision.record)
         try:
@@ -215,6 +216,24 @@ class Operator(Process):
         if decision.wake_at_us is None:
             return None if document.version == read else 0
         return max(0, decision.wake_at_us - now_us)
+
+    def _tell_anchor(
+        self, view: ChannelView, before: ChannelRecord, decided: ChannelRecord
+    ) -> None:
+        active, updates = decided.active, (before.handover, decided.handover)
+        updating = any(update is not None and update.live for update in updates)
+        report = None if active is None else view.encoder(active.name).report
+        if updating or report is None or report.anchor is None:
+            return
+        self._world.say(
+            AnchorTold(
+                at_us=self._world.clock.now_us,
+                name=report.identity.encoder_id,
+                term=report.leading_term,
+                anchor=report.anchor,
+                decided=decided,
+            )
+        )
 
     def _observe(self, document: Document) -> Generator[list[Ask], list[Any], ChannelView]:
         views = (yield [(API, ApiServer.on_list, None, API_TIMEOUT_US)])[0]

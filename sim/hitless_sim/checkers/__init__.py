@@ -10,7 +10,7 @@ from __future__ import annotations
 from hitless_sim.checkers.agreements import KeepsItsWord, WithinCriteria
 from hitless_sim.checkers.base import Checker, Violation
 from hitless_sim.checkers.deletions import CompletedBeforeGone, NeverTheLast
-from hitless_sim.checkers.history import KeepsItsEncoder, TrueHistory
+from hitless_sim.checkers.history import KeepsItsEncoder, NewestAnchor, TrueHistory
 from hitless_sim.checkers.leadership import OnlyGoodIsAgreed, SilentWhenAsked
 from hitless_sim.checkers.liveness import ComesToRest, DoesNotFlap, EveryWaitEnds
 from hitless_sim.checkers.output import HigherTermWins, NothingLost, OnceInOrder, OneWholeEncoder
@@ -33,6 +33,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     KeepsItsEncoder,
     OnlyGoodIsAgreed,
     TrueHistory,
+    NewestAnchor,
     ComesToRest,
     SilentWhenAsked,
     EveryWaitEnds,

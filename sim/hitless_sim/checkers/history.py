@@ -6,7 +6,7 @@ from hitless_handover.messages import PeerPhase, Role
 from hitless_handover.supervisor_model import HandoverPhase, HandoverRecord
 from hitless_sim.checkers.base import Checker
 from hitless_sim.checkers.story import Story, handovers
-from hitless_sim.facts import Ended, Fact, PeerMoved, Published, Stamped, Stored
+from hitless_sim.facts import AnchorTold, Ended, Fact, PeerMoved, Published, Stamped, Stored
 
 CALLED_OFF = (HandoverPhase.ABORTED, HandoverPhase.ROLLED_BACK)
 INCUMBENT_LOST = "IncumbentLost"
@@ -73,6 +73,25 @@ class KeepsItsEncoder(Checker):
                     f"after {update.handover_id} was {update.phase}"
                 )
                 raise self.object(ended, message)
+
+
+class NewestAnchor(Checker):
+    """I10: the anchor in the record is not that which the encoder on air has just told.
+
+    What has lost all its encoders then goes on with other numbers for the same pictures.
+    """
+
+    invariant = "I10"
+    wants = (AnchorTold,)
+
+    def _see(self, fact: Fact) -> None:
+        assert isinstance(fact, AnchorTold)
+        active, kept = fact.decided.active, fact.decided.anchor
+        if active is None or (active.name, active.term) != (fact.name, fact.term):
+            return
+        if kept is None or kept.line != fact.anchor.line:
+            message = f"{fact.name} goes by {fact.anchor}, the record keeps {kept}"
+            raise self.object(fact, message)
 
 
 class TrueHistory(Checker):

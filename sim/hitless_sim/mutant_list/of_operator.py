@@ -6,6 +6,13 @@ from hitless_sim.mutant_list.mutant import CORE, Mutant
 
 OPERATOR: tuple[Mutant, ...] = (
     Mutant(
+        "first-anchor-kept",
+        f"{CORE}.supervisor",
+        "    if record.anchor is not None and (not leads",
+        "    if record.anchor is not None and (True or not leads",
+        "a jump of the source is not recorded while a spare stands by",
+    ),
+    Mutant(
         "first-term-not-grown",
         f"{CORE}.supervisor",
         "    term = max(record.term, seen_term) + 1\n",
