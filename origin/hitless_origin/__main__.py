@@ -80,6 +80,10 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     option("waiting-max", int, _DEFAULT.waiting_max, "most requests that wait for the next part")
     option("hls-js", str, "", "the file hls.min.mjs of npm's hls.js, for the page's picture")
     option("plain-input", str, "", "ENCODER:PRIORITY of pushes without our headers; empty: refused")
+    option(
+        "ingest-keys-file", str, "", "a key a line for the encoders' tokens; empty: all may push"
+    )
+    option("ingest-tokens", str, "required", "required, or optional: wrong ones are only counted")
     parsed = parser.parse_args(arguments)
     if not 0 <= parsed.port <= 65_535:
         parser.error(f"--port {parsed.port} is no port: give 0 to 65535")
@@ -92,6 +96,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         parser.error(f"--bytes-max {parsed.bytes_max}: give bytes, or 500Mi, 8Gi, 2T")
     if parsed.waiting_max < 0:
         parser.error(f"--waiting-max {parsed.waiting_max}: give at least 0")
+    if parsed.ingest_tokens not in ("required", "optional"):
+        parser.error(f"--ingest-tokens {parsed.ingest_tokens}: give required or optional")
     bucket = parsed.data if parsed.data.startswith(f"{SCHEME}://") else None
     try:
         plain = _plain_input(parsed.plain_input)
@@ -108,6 +114,8 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         plain=plain,
         bytes_max=bytes_max,
         hls_js=Path(parsed.hls_js) if parsed.hls_js else None,
+        ingest_keys=Path(parsed.ingest_keys_file) if parsed.ingest_keys_file else None,
+        tokens_required=parsed.ingest_tokens == "required",
     )
 
 

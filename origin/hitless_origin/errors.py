@@ -66,7 +66,7 @@ class ViewRefused(Refused):
 class PushRefused(Refused):
     """A push was refused (statuses: proto/hitless_wire/ingest.py).
 
-    mismatch, damaged: counts as one in the channel's report.
+    mismatch, damaged: counts as one in the channel's report. challenges: for WWW-Authenticate.
     """
 
     def __init__(
@@ -80,9 +80,11 @@ class PushRefused(Refused):
         mismatch: bool = False,
         damaged: bool = False,
         retry_after_s: int | None = None,
+        challenges: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
             status, error, expected=expected, got=got, hint=hint, retry_after_s=retry_after_s
         )
         self.mismatch = mismatch
         self.damaged = damaged
+        self.challenges = challenges

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError, hdrs, web
 
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
@@ -37,6 +37,7 @@ from hitless_origin.refusals import (
 from hitless_origin.settings import PlainInput
 from hitless_origin.space import is_full
 from hitless_origin.storage import Place
+from hitless_origin.tokens import TokenCheck
 from hitless_wire.ingest import (
     DISCONTINUITY_ALLOWED,
     HEADER_DIGEST,
@@ -60,6 +61,8 @@ class Ingest:
     """The handler of every push below /ingest/. answers: how many ended with which status."""
 
     def __init__(self, origin: Origin) -> None:
+        """Raises StartError."""
+        self.tokens = TokenCheck(origin.settings)
         self.answers: Counter[int] = Counter()
         self._origin = origin
         self._settings = origin.settings
@@ -73,6 +76,15 @@ class Ingest:
         work.add_done_callback(self._running.discard)
         # the server cancels the handler of a client that has gone, but no push ends half-way
         return await asyncio.shield(work)
+
+    def unwelcome(self, request: web.Request) -> web.Response | None:
+        """The answer to who asks whether to send a body, and has no right to."""
+        path = parse_ingest(request.rel_url.raw_path)
+        refusal = None if path is None else self._refusal(request, path, announced=True)
+        if refusal is None:
+            return None
+        self.answers[refusal.status] += 1
+        return _refused(request, refusal)
 
     async def close(self) -> None:
         """Wait for the pushes of clients that have gone: nothing more of their bodies comes."""
@@ -99,6 +111,9 @@ class Ingest:
         path = parse_ingest(request.rel_url.raw_path)
         if path is None:
             raise not_allowed(request.rel_url.raw_path)
+        unwelcome = self._refusal(request, path)
+        if unwelcome is not None:
+            raise unwelcome
         encoder = request.headers.get(HEADER_ENCODER, "")
         plain = self._plain(request)
         if plain is not None:
@@ -125,6 +140,13 @@ class Ingest:
         except PushRefused as refusal:
             channel.note_refusal(encoder, refusal)
             raise
+
+    def _refusal(
+        self, request: web.Request, path: IngestPath, *, announced: bool = False
+    ) -> PushRefused | None:
+        """Why this client may not push there; the same whether or not there is such a channel."""
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
+        return self.tokens.refusal(authorization, path.key, announced=announced)
 
     def _plain(self, request: web.Request) -> PlainInput | None:
         """Whose a push without any header of ours is."""
@@ -337,6 +359,8 @@ def _refused(request: web.Request, refusal: PushRefused) -> web.Response:
     response = web.json_response(refusal.body(), status=refusal.status)
     if refusal.retry_after_s is not None:
         response.headers["Retry-After"] = str(refusal.retry_after_s)
+    for challenge in refusal.challenges:
+        response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
     return response
 
 

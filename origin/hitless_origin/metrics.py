@@ -11,6 +11,7 @@ from hitless_handover.part_selection import Parts
 from hitless_origin.audience import BUCKETS_MS, Audience, Mood
 from hitless_origin.channel import Channel
 from hitless_origin.live_parts import LiveParts
+from hitless_wire.ingest_tokens import Admittance
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "hitless_origin_"
@@ -149,10 +150,12 @@ def render(
     *,
     now_us: int = 0,
     malformed: int = 0,
+    tokens: Mapping[Admittance, int] | None = None,
 ) -> str:
     """All metrics. answers: pushes by HTTP status of the answer. waiting: viewers' requests.
 
-    now_us: monotonic. malformed: requests whose CMCD could not be read.
+    now_us: monotonic. malformed: requests whose CMCD could not be read. tokens: pushes by what
+    their credentials were worth; none where the origin has no keys.
     """
     ordered = sorted(channels, key=lambda channel: channel.key)
     lines = _head("channels", "gauge", "Channels on this origin.")
@@ -161,6 +164,11 @@ def render(
     lines += [
         f'{_PREFIX}pushes_total{{status="{status}"}} {count}'
         for status, count in sorted(answers.items())
+    ]
+    lines += _head("push_tokens_total", "counter", "Pushes judged, by what their token was worth.")
+    lines += [
+        f'{_PREFIX}push_tokens_total{{token="{verdict}"}} {count}'
+        for verdict, count in sorted((tokens or {}).items())
     ]
     for name, kind, text, value in _PER_CHANNEL:
         lines += _head(name, kind, text)

@@ -41,7 +41,8 @@ _ANSWERS = {
     206: "A range of it",
     304: "As the client has it already",
     400: "Malformed",
-    403: "Path or encoder not allowed, or no room",
+    401: "A push without the channel's token, which this origin asks for",
+    403: "Path, encoder or token not allowed, or no room",
     404: "Nothing has this name: not yet (with Retry-After), not any more, or never",
     405: "Not with this method",
     408: "The body came too slowly",
@@ -58,7 +59,7 @@ _FILE = (200, 206, 304, 400, 404, 405, 416)
 _PIECE = (200, 304, 400, 404, 405, 410)
 _SPAN = (START, END)
 _REPORTED = (COMPARISON_QUERY, STORAGE_QUERY)
-_PUSH = (200, 201, 400, 403, 404, 408, 409, 412, 413, 422, 503)
+_PUSH = (200, 201, 400, 401, 403, 404, 408, 409, 412, 413, 422, 503)
 _PLACES = {
     "namespace": LABEL,
     "channel": LABEL,
@@ -67,6 +68,11 @@ _PLACES = {
     "part": NUMBER,
     "ticks": NUMBER,
     "name": FILE_NAME,
+}
+
+_TOKEN = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The channel's token."},
+    "basic": {"type": "http", "scheme": "basic", "description": "It as password, any user."},
 }
 
 
@@ -83,6 +89,7 @@ def _put(summary: str, media_type: str, *more: int, schema: object = None) -> di
     headers.append(_header(HEADER_DIGEST, "[0-9a-f]{64}"))
     made = _operation(summary, "application/json", (*_PUSH, *more), headers)
     content = {media_type: {"schema": schema or {"type": "string", "format": "binary"}}}
+    made["security"] = [{}, {"bearer": []}, {"basic": []}]
     made["requestBody"] = {"required": True, "content": content}
     return {"put": made, "post": made}
 
@@ -174,7 +181,7 @@ def document() -> bytes:
             "description": "Encoders push, viewers read. Each GET answers HEAD as well.",
         },
         "paths": {path: _with_places(path, rows) for path, rows in PATHS.items()},
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": _TOKEN},
     }
     return json.dumps(body, indent=1).encode()
 

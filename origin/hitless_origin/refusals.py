@@ -9,8 +9,10 @@ from hitless_handover.selection_model import DELIVERIES_MAX, PENDING_MAX, Admiss
 from hitless_origin.boxes import BoxError, walk
 from hitless_origin.errors import PushRefused
 from hitless_origin.names import ChannelKey
+from hitless_wire.ingest_tokens import REALM
 from hitless_wire.init_difference import Difference, init_difference
 
+_BEARER = f'Bearer realm="{REALM}"'
 _HINT_INTRODUCE = "push description.json, then init.mp4 of every track, then this again"
 
 
@@ -156,6 +158,26 @@ def not_allowed(raw_path: str) -> PushRefused:
         expected="/ingest/{namespace}/{channel}/… as proto/hitless_wire/ingest.py has it",
         got=raw_path[:200],
         hint="names hold a-z, 0-9 and -; numbers have no leading zero",
+    )
+
+
+def no_token() -> PushRefused:
+    """401: this origin has keys, and the push has no token."""
+    return PushRefused(
+        401,
+        "pushes to this origin need the channel's token",
+        hint="send it as Authorization: Bearer, or as the password of Basic",
+        challenges=(_BEARER, f'Basic realm="{REALM}"'),
+    )
+
+
+def token_of_another(key: ChannelKey) -> PushRefused:
+    """403: a token, but not this channel's. The challenge tells it from other refusals."""
+    return PushRefused(
+        403,
+        f"the token is not for channel {key}",
+        hint="it is another channel's, or made with a key that this origin has no longer",
+        challenges=(f'{_BEARER}, error="insufficient_scope"',),
     )
 
 

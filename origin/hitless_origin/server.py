@@ -60,6 +60,7 @@ class Pages:
             self._origin.free_bytes(),
             now_us=self._origin.clock.monotonic_us(),
             malformed=self._players.malformed,
+            tokens=self._ingest.tokens.judged,
         )
         headers = {**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE}
         return web.Response(body=text.encode(), headers=headers)
@@ -146,7 +147,7 @@ async def _expectation(request: web.Request) -> None:
 
 
 def make_app(origin: Origin) -> web.Application:
-    """The application for an opened origin."""
+    """The application for an opened origin. Raises StartError."""
     app = web.Application()
     ingest = Ingest(origin)
     waits = Waits(origin.clock, origin.settings.waiting_max)
@@ -158,15 +159,24 @@ def make_app(origin: Origin) -> web.Application:
         for channel in origin.channels.values():
             channel.bell.ring()
 
+    async def invite(request: web.Request) -> web.Response | None:
+        refused = ingest.unwelcome(request)
+        if refused is None:
+            await _expectation(request)
+        return refused
+
     async def finish(_: web.Application) -> None:
         await ingest.close()
 
     app.on_shutdown.append(wake)
     app.on_cleanup.append(finish)
     players = Players(origin)
-    routes = [
+    pushes = [
         web.put(r"/ingest/{path:[\s\S]*}", ingest.put),
         web.post(r"/ingest/{path:[\s\S]*}", ingest.put),
+    ]
+    routes = [
+        *pushes,
         *Viewer(origin, waits).routes(),
         *Page(origin.settings.hls_js).routes(),
         *events.routes(),
@@ -175,6 +185,8 @@ def make_app(origin: Origin) -> web.Application:
     ]
     for route in routes:
         route.kwargs["expect_handler"] = _expectation
+    for route in pushes:
+        route.kwargs["expect_handler"] = invite
     app.add_routes(routes)
     app.on_response_prepare.append(allow_origins)
     app.on_response_prepare.append(players.hear)

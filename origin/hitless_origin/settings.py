@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hitless_handover.selection_model import DEADLINE_PERCENT
 
+KEYS_VARIABLE = "HITLESS_ORIGIN_INGEST_KEYS_FILE"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainInput:
@@ -25,7 +27,8 @@ class Settings:
     upload_s_max: seconds one body may take. waiting_max: requests of viewers that wait for the next
     part at the same time; more are told to come again. bytes_max: of all channels' segments.
     hls_js: the file of hls.js, as a module, with which the page plays; None: it has no picture.
-    plain: whose pushes without our headers are.
+    plain: whose pushes without our headers are. ingest_keys: the file of keys for the tokens that
+    encoders push with; None: anybody may push. tokens_required: else wrong ones are only counted.
     """
 
     data: Path
@@ -40,3 +43,5 @@ class Settings:
     bytes_max: int | None = None
     hls_js: Path | None = None
     plain: PlainInput | None = None
+    ingest_keys: Path | None = None
+    tokens_required: bool = True

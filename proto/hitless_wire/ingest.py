@@ -20,9 +20,10 @@ with which priority.
     GET  {base}/healthz, {base}/metrics, {base}/api/v1/openapi.json
 
 Answers to a push: 201 stored, 200 already held (a resend: same encoder, same bytes), 400 malformed,
-403 path or identity not allowed, 404 unknown track, 409 differs from what the channel holds (body
-says which field), 412 description or init missing (push them again), 413 too large, 410 older than
-the window, 422 not what its digest says (push it again).
+401 without the channel's token, where the origin asks for it (hitless_wire.ingest_tokens), 403
+path, identity or token not allowed, 404 unknown track, 409 differs from what the channel holds
+(body says which field), 412 description or init missing (push them again), 413 too large, 410 older
+than the window, 422 not what its digest says (push it again).
 
 Parts (CMAF chunks, `partFrames` of them a part) come ahead of the segment, in order; the bytes of
 all parts, one after the other, are the bytes of the segment. A part is answered 202 when others are

@@ -187,6 +187,7 @@ class Encoder:
         self.studio = studio
         self.name = name
         self.salt = b""
+        self.token = ""
         self.filler = name.encode()  # what tells its media from other encoders'
 
     @property
@@ -205,6 +206,7 @@ class Encoder:
             HEADER_ENCODER: self.name,
             HEADER_PRIORITY: str(priority),
             HEADER_DIGEST: hashlib.sha256(body).hexdigest(),
+            **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
             **(headers or {}),
         }
         url = path if path.startswith("/") else f"{ingest_path(NAMESPACE, CHANNEL)}/{path}"

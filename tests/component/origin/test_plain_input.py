@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,15 +44,17 @@ async def encode(segment: int, *output: str) -> None:
     assert await process.wait() == 0
 
 
-async def introduce(studio: Studio, folder: Path) -> None:
+async def introduce(studio: Studio, folder: Path, headers: Mapping[str, str] | None = None) -> None:
     """The channel's description by POST, and ffmpeg's own CMAF header by PUT."""
     said = studio.description.model_dump_json(by_alias=True).encode()
     path = "/ingest/demo/news"
-    assert (await studio.call("POST", f"{path}/description.json", body=said)).status == 201
+    answer = await studio.call("POST", f"{path}/description.json", body=said, headers=headers)
+    assert answer.status == 201
     await encode(FIRST, str(folder / "whole.mp4"))
     whole = await asyncio.to_thread((folder / "whole.mp4").read_bytes)
     header = whole[: next(box.end for box in read_boxes(whole) if box.type == "moov")]
-    assert (await studio.call("PUT", f"{path}/v0/init.mp4", body=header)).status == 201
+    answer = await studio.call("PUT", f"{path}/v0/init.mp4", body=header, headers=headers)
+    assert answer.status == 201
 
 
 async def test_ffmpeg_pushes_onto_the_grid(studio: Studio, tmp_path: Path) -> None:

@@ -16,10 +16,13 @@ from tests.component.origin.studio import Studio
 
 
 @asynccontextmanager
-async def origin_process(data: Path | str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def origin_process(
+    data: Path | str, *options: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """An origin of its own, and its address."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "hitless_origin", "--port", "0", "--data", str(data)),
+        *options,
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
