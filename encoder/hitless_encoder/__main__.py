@@ -29,6 +29,7 @@ from hitless_encoder.video import DEFAULT_PRESET
 from hitless_handover.messages import Identity
 from hitless_handover.timeline import TimelineError
 from hitless_wire import exits, logs
+from hitless_wire.ingest_tokens import TOKEN_FILE_VARIABLE, TokenFile
 from hitless_wire.peers import GRPC_PORT, METRICS_PORT, Peers
 from hitless_wire.resources import EncoderConfig
 
@@ -71,7 +72,7 @@ class Ports:
     metrics: int
 
 
-async def run(config: EncoderConfig, ports: Ports) -> int:
+async def run(config: EncoderConfig, ports: Ports, token: TokenFile | None = None) -> int:
     """Encode, answer gRPC and show metrics until SIGTERM or SIGINT; the exit code."""
     version = os.environ.get("HITLESS_VERSION", "dev")
     preset = os.environ.get("HITLESS_PRESET", DEFAULT_PRESET)
@@ -94,6 +95,7 @@ async def run(config: EncoderConfig, ports: Ports) -> int:
         is_silent=conductor.is_silent,
         on_pushed=conductor.pushed,
         clock=clock,
+        token=token,
     )
     metrics.attach(session)
     conductor.attach(session, session.media.inits)
@@ -212,6 +214,12 @@ def main() -> int:
         default=int(os.environ.get("HITLESS_METRICS_PORT", str(METRICS_PORT))),
         help=f"port of /metrics (HTTP); default: HITLESS_METRICS_PORT or {METRICS_PORT}",
     )
+    parser.add_argument(
+        "--ingest-token-file",
+        default=os.environ.get(TOKEN_FILE_VARIABLE),
+        help="file with the channel's token for the origin, followed when it changes; "
+        f"default: {TOKEN_FILE_VARIABLE}, else none",
+    )
     options = parser.parse_args()
     logs.set_up(os.environ)
     allocator.give_pictures_back()
@@ -221,7 +229,8 @@ def main() -> int:
         channel = f"{config.namespace}/{config.channel}"
         logs.set_up(os.environ, channel=channel, encoder=config.encoder_id)
         ports = Ports(host=options.grpc_host, grpc=options.grpc_port, metrics=options.metrics_port)
-        return asyncio.run(run(config, ports))
+        file = options.ingest_token_file
+        return asyncio.run(run(config, ports, TokenFile(Path(file)) if file else None))
     except ConfigurationError as error:
         last_words.say(str(error))
         print(error, file=sys.stderr)

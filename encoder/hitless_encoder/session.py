@@ -26,6 +26,7 @@ from hitless_encoder.sources import Agreement, Source, SourceState, open_source
 from hitless_encoder.tally import Tally
 from hitless_handover.leadership import Lead
 from hitless_handover.timeline import Anchor, Timeline
+from hitless_wire.ingest_tokens import TokenFile
 from hitless_wire.resources import EncoderConfig
 
 RECENT_SEGMENTS = 20  # more than the lag that a source may have
@@ -108,7 +109,7 @@ class Session:
     again for one that is sent after all (`resend`). is_silent: whether a segment would be withheld
     if it were pushed now; with parts, its push may begin before all of it is made. on_segment:
     called with each segment just before its push; on_pushed(segment, ok) after it. All are called
-    in the event loop.
+    in the event loop. token: what the origin is to be shown.
     """
 
     def __init__(  # noqa: PLR0917 — a contract with the control part
@@ -121,6 +122,7 @@ class Session:
         on_pushed: Callable[[int, bool], None] = _ignore_push,
         clock: Clock | None = None,
         is_silent: Callable[[int], bool] = _never,
+        token: TokenFile | None = None,
     ) -> None:
         self._version, self._preset = version, preset
         self._clock: Clock = clock or SystemClock()
@@ -138,7 +140,7 @@ class Session:
             deliver=self._deliver,
             fail=self._fail,
         )
-        self._sink = self._open_sink(config, lead_of, on_segment, is_silent)
+        self._sink = self._open_sink(config, lead_of, on_segment, is_silent, token)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run_source, name="source", daemon=True)
         self.tally = Tally(self._line, tuple(self.media.inits))
@@ -294,6 +296,7 @@ class Session:
         lead_of: Callable[[int], Lead],
         on_segment: Callable[[int], None],
         is_silent: Callable[[int], bool],
+        token: TokenFile | None,
     ) -> Sink:
         channel = Channel(
             base_url=config.ingest_url,
@@ -303,6 +306,7 @@ class Session:
             description=self.media.description,
             inits=self.media.inits,
             allow_discontinuity=config.allow_discontinuity,
+            token=token,
         )
         return Sink(
             channel=channel,

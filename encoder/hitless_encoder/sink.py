@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import aiohttp
+from aiohttp import hdrs
 
 from hitless_encoder.clock import MICROSECONDS, Clock
 from hitless_encoder.offer import Offer
@@ -37,6 +38,7 @@ from hitless_wire.ingest import (
     ingest_path,
     part_name,
 )
+from hitless_wire.ingest_tokens import TokenFile
 
 QUEUE_SEGMENTS = 15  # and as many segment durations long a push is tried
 # A standby's segments that may wait for a slow origin: it gives up the rest, so that the origin has
@@ -71,6 +73,7 @@ class Channel:
     """What does not change while the encoder runs. inits: init segment of each track.
 
     allow_discontinuity: the origin may hold other tracks, and shall declare it where these begin.
+    token: what the origin is to be shown at each push.
     """
 
     base_url: str
@@ -80,6 +83,7 @@ class Channel:
     description: ChannelDescription
     inits: Mapping[str, bytes]
     allow_discontinuity: bool = False
+    token: TokenFile | None = None
 
     def url(self, *parts: str) -> str:
         """The address of something below the channel."""
@@ -141,6 +145,11 @@ def judge_description(status: int) -> _Status:
     Ours never answers it with 404, 405 or 415. Other receivers take the init segments all the same.
     """
     return _Status.STORED if status in (404, 405, 415) else judge_status(status)
+
+
+def _asks_for_token(answer: aiohttp.ClientResponse) -> bool:
+    """Whether the token is what is wrong; other refusals are 403, too, and have no challenge."""
+    return answer.status in (401, 403) and hdrs.WWW_AUTHENTICATE in answer.headers
 
 
 _KEPT = (_Status.STORED, _Status.KEPT)
@@ -484,12 +493,15 @@ class Sink:
             HEADER_PRIORITY: str(priority),
             HEADER_DIGEST: hashlib.sha256(body).hexdigest(),
             "Content-Type": "application/json" if path[-1].endswith(".json") else "video/mp4",
+            **({} if self._channel.token is None else self._channel.token.headers()),
         }
         url = self._channel.url(*path)
         where = self._channel.url(path[0])  # without the segment: it ends up in the CR status
         try:
             async with http.put(url, data=body, headers=headers) as answer:
                 status = judge(answer.status)
+                if self._channel.token is not None and _asks_for_token(answer):
+                    status = _Status.RETRY  # it may be on its way here, or to the origin
                 if status in (_Status.REFUSED, _Status.RETRY, _Status.DAMAGED):
                     text = (await answer.text(errors="replace"))[:_ERROR_TEXT_MAX].strip()
                     self._complain(f"PUT {where}: {answer.status} {text}")

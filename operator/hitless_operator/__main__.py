@@ -43,6 +43,7 @@ from hitless_operator.settings import Settings, from_environment
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 from hitless_wire import logs
 from hitless_wire.fleet_resources import FLEET_PLURAL
+from hitless_wire.ingest_tokens import KeyFile, KeysUnusable
 from hitless_wire.peers import Peers
 from hitless_wire.resources import GROUP, PLURAL
 
@@ -58,7 +59,9 @@ class NotInstalled(Exception):
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM. Raises NotInstalled, LeaseLost, ConfigException, and what ends kopf."""
+    """Run until SIGTERM. Raises NotInstalled, LeaseLost, ConfigException, KeysUnusable, and what
+    ends kopf.
+    """
     config = await configuration()
     now_s = asyncio.get_running_loop().time
     metrics = Metrics()
@@ -73,7 +76,9 @@ async def run(settings: Settings) -> None:
         origin = Origin(url=settings.origin_url, public_url=settings.public_url)
         asked = bool(settings.webhook_certificate)  # about evictions
         guards = nodes is not None or asked
-        applier = Applier(mirror, peers, pod_defaults(settings), metrics, guards=guards)
+        keys = KeyFile(Path(settings.ingest_keys_file)) if settings.ingest_keys_file else None
+        defaults = pod_defaults(settings)
+        applier = Applier(mirror, peers, defaults, metrics, guards=guards, keys=keys)
         reconciler = Reconciler(
             kube=mirror,
             observer=Observer(mirror, peers, nodes),
@@ -188,6 +193,7 @@ def pod_defaults(settings: Settings) -> PodDefaults:
         media_claim=settings.media_claim,
         priority_class=settings.encoder_priority_class,
         log_format=settings.log_format,
+        tokens=bool(settings.ingest_keys_file),
     )
 
 
@@ -216,7 +222,7 @@ def main() -> None:
     logging.getLogger("grpc").setLevel(logging.INFO)  # several for each call
     try:
         asyncio.run(run(settings))
-    except (NotInstalled, LeaseLost, ConfigException) as error:
+    except (NotInstalled, LeaseLost, ConfigException, KeysUnusable) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 

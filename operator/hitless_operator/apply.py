@@ -17,7 +17,7 @@ from hitless_handover.supervisor_model import (
     DeleteEncoder,
     Problem,
 )
-from hitless_operator.channel import Channel, Document
+from hitless_operator.channel import Channel, Document, Key
 from hitless_operator.eviction.mark import ANNOTATION
 from hitless_operator.kube import (
     AlreadyExists,
@@ -27,7 +27,7 @@ from hitless_operator.kube import (
     Rejected,
     Unavailable,
 )
-from hitless_operator.manifests import PodDefaults, encoder_pod, eviction_guard
+from hitless_operator.manifests import PodDefaults, encoder_pod, eviction_guard, has_token
 from hitless_operator.metrics import Metrics
 from hitless_operator.moments import second_time
 from hitless_operator.observe import FAILED_CREATE, PeerCalls
@@ -35,7 +35,9 @@ from hitless_operator.pods import MESSAGE_MAX, owner_uid
 from hitless_operator.queue import TryAgain
 from hitless_operator.status import as_document
 from hitless_operator.status_model import EncoderDeploymentStatus
+from hitless_operator.tokens import Tokens
 from hitless_wire.following import Following
+from hitless_wire.ingest_tokens import KeyFile
 from hitless_wire.peers import Order
 from hitless_wire.resources import EncoderDeploymentSpec, EvictionStrategy, spec_digest
 
@@ -55,7 +57,10 @@ class Refused(Exception):
 
 
 class Applier:
-    """Writes to Kubernetes and gives orders to encoders. guards: whether it may keep evictions."""
+    """Writes to Kubernetes and gives orders to encoders.
+
+    guards: whether it may keep evictions. keys: what the tokens of encoders are made from.
+    """
 
     def __init__(
         self,
@@ -65,8 +70,10 @@ class Applier:
         metrics: Metrics | None = None,
         *,
         guards: bool = True,
+        keys: KeyFile | None = None,
     ) -> None:
         self._kube = kube
+        self._tokens = Tokens(kube, keys)
         self._guards = guards
         self._metrics = metrics or Metrics()
         self._peers = peers
@@ -131,6 +138,20 @@ class Applier:
             return
         except Rejected as error:
             _log.warning("%s: no PodDisruptionBudget: %s", channel.key, error)
+
+    async def give_token(
+        self, channel: Channel, spec: EncoderDeploymentSpec, *, again: bool
+    ) -> None:
+        """See to it that the channel's encoders find their token. Raises KubeError, TryAgain.
+
+        again: even where it was given, as an encoder is to be made.
+        """
+        if has_token(spec, self._defaults):
+            await self._tokens.give(channel, again=again)
+
+    def forget(self, key: Key) -> None:
+        """The channel is gone."""
+        self._tokens.forget(key)
 
     async def mark_eviction(self, pod: Document, now_us: int) -> None:
         """Note on the pod that its eviction was asked for. Raises KubeError.

@@ -91,6 +91,10 @@ def _budgets_path(namespace: str) -> str:
     return f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
 
+def _secrets_path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets"
+
+
 def _leases_path(namespace: str) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
@@ -212,6 +216,19 @@ class Kube:
     async def delete_budget(self, key: Key) -> None:
         """Delete the channel's PodDisruptionBudget. Raises NotFound."""
         await self._call("DELETE", f"{_budgets_path(key.namespace)}/{key.name}")
+
+    async def put_secret(self, secret: Document) -> None:
+        """Write a Secret, whatever it holds: nothing is read. Raises NotFound, Rejected.
+
+        The API server rejects another type, so a Secret of somebody else's is left as it is.
+        """
+        metadata = secret["metadata"]
+        path = f"{_secrets_path(metadata['namespace'])}/{metadata['name']}"
+        await self._call("PUT", path, body=secret)
+
+    async def create_secret(self, secret: Document) -> None:
+        """Create a Secret. Raises AlreadyExists, Rejected."""
+        await self._call("POST", _secrets_path(secret["metadata"]["namespace"]), body=secret)
 
     async def lease(self, namespace: str, name: str) -> Document | None:
         """A Lease; None when there is none."""

@@ -1,4 +1,4 @@
-"""What the operator creates: the encoder pod and the Event, as plain documents.
+"""What the operator creates: the encoder pod, its token and the Event, as plain documents.
 
 Owns labels, owner reference, security context, probes and volumes. It is pure: the same encoder
 record and spec give the same document. `apply.py` and `events.py` send them.
@@ -6,6 +6,7 @@ record and spec give the same document. `apply.py` and `events.py` send them.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from hitless_handover.timeline import MICROSECONDS, Anchor
 from hitless_operator.channel import Channel, Document, Key
 from hitless_operator.moments import micro_time
 from hitless_operator.template import apply_template
+from hitless_wire.ingest_tokens import TOKEN_FILE_VARIABLE
 from hitless_wire.logs import FORMAT_VARIABLE
 from hitless_wire.peers import GRPC_PORT, METRICS_PORT
 from hitless_wire.resources import (
@@ -31,6 +33,11 @@ ENCODER_NAME = "hitless-encoder"
 CONTAINER_NAME = "encoder"
 CONFIG_VARIABLE = "HITLESS_ENCODER_CONFIG"
 MEDIA_PATH = "/media"
+TOKEN_PATH = "/etc/hitless/ingest"
+TOKEN_VOLUME = "ingest-token"
+TOKEN_KEY = "token"
+TOKEN_FILE = f"{TOKEN_PATH}/{TOKEN_KEY}"
+TOKEN_SECRET_TYPE = "hitless.video/ingest-token"
 NOBODY = 65532
 GRACE_S = 10
 FINISH_SPARE_S = 4  # after the segment in hand, which an encoder that is told to stop finishes
@@ -63,7 +70,10 @@ class Subject(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodDefaults:
-    """What the operator's settings say about every encoder pod. Quantities as Kubernetes writes."""
+    """What the operator's settings say about every encoder pod. Quantities as Kubernetes writes.
+
+    tokens: encoders of the installed origin find their channel's token in a Secret.
+    """
 
     ingest_url: str
     cpu_request: str = "200m"
@@ -72,6 +82,7 @@ class PodDefaults:
     media_claim: str = ""
     priority_class: str = ""
     log_format: str = ""
+    tokens: bool = False
 
 
 def encoder_pod(
@@ -90,6 +101,7 @@ def encoder_pod(
         default_ingest_url=defaults.ingest_url,
         anchor=anchor,
     )
+    tokened = has_token(spec, defaults)
     pod: Document = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -100,7 +112,7 @@ def encoder_pod(
             "ownerReferences": [owner_of(channel)],
         },
         "spec": {
-            "containers": [_container(encoder.image, config.to_json(), defaults)],
+            "containers": [_container(encoder.image, config.to_json(), defaults, tokened)],
             "restartPolicy": "Always",
             "terminationGracePeriodSeconds": _grace_s(spec),
             "automountServiceAccountToken": False,
@@ -111,11 +123,38 @@ def encoder_pod(
                 "runAsGroup": NOBODY,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "volumes": _volumes(defaults),
+            "volumes": _volumes(channel.key.name if tokened else None, defaults),
             **({"priorityClassName": defaults.priority_class} if defaults.priority_class else {}),
         },
     }
     return apply_template(pod, spec.template, siblings_of(channel.key.name))
+
+
+def has_token(spec: EncoderDeploymentSpec, defaults: PodDefaults) -> bool:
+    """Whether the channel's encoders get a token: no origin of somebody else's is shown it."""
+    url = spec.output.ingest_url
+    return defaults.tokens and (url is None or url.rstrip("/") == defaults.ingest_url)
+
+
+def token_secret(channel: Channel, token: str) -> Document:
+    """The Secret with the channel's token. Its type, which can't change, tells it from others'."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": token_secret_name(channel.key.name),
+            "namespace": channel.key.namespace,
+            "labels": siblings_of(channel.key.name),
+            "ownerReferences": [owner_of(channel)],
+        },
+        "type": TOKEN_SECRET_TYPE,
+        "data": {TOKEN_KEY: base64.b64encode(token.encode()).decode()},
+    }
+
+
+def token_secret_name(channel: str) -> str:
+    """Of the Secret with the channel's token."""
+    return f"{channel}-hitless-ingest"
 
 
 def eviction_guard(channel: Channel) -> Document:
@@ -174,7 +213,7 @@ def _grace_s(spec: EncoderDeploymentSpec) -> int:
     return max(GRACE_S, segment_s + FINISH_SPARE_S)
 
 
-def _container(image: str, config: str, defaults: PodDefaults) -> Document:
+def _container(image: str, config: str, defaults: PodDefaults, tokened: bool) -> Document:
     return {
         "name": CONTAINER_NAME,
         "image": image,
@@ -185,6 +224,11 @@ def _container(image: str, config: str, defaults: PodDefaults) -> Document:
             *(
                 [{"name": FORMAT_VARIABLE, "value": defaults.log_format}]
                 if defaults.log_format
+                else []
+            ),
+            *(
+                [{"name": TOKEN_FILE_VARIABLE, "value": TOKEN_FILE}]
+                if tokened
                 else []
             ),
         ],
@@ -205,7 +249,7 @@ def _container(image: str, config: str, defaults: PodDefaults) -> Document:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": _mounts(defaults),
+        "volumeMounts": _mounts(defaults, tokened),
     }
 
 
@@ -218,18 +262,26 @@ def _probe(*, period_s: int, failures_max: int) -> Document:
     }
 
 
-def _volumes(defaults: PodDefaults) -> list[Document]:
+def _volumes(tokened: str | None, defaults: PodDefaults) -> list[Document]:
+    """tokened: the channel whose token is mounted. Optional: a pod starts without it, and gets it
+    when it is there.
+    """
     volumes: list[Document] = [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
     if defaults.media_claim:
         claim = {"claimName": defaults.media_claim, "readOnly": True}
         volumes.append({"name": "media", "persistentVolumeClaim": claim})
+    if tokened is not None:
+        secret = {"secretName": token_secret_name(tokened), "optional": True}
+        volumes.append({"name": TOKEN_VOLUME, "secret": secret})
     return volumes
 
 
-def _mounts(defaults: PodDefaults) -> list[Document]:
+def _mounts(defaults: PodDefaults, tokened: bool) -> list[Document]:
     mounts: list[Document] = [{"name": "tmp", "mountPath": "/tmp"}]
     if defaults.media_claim:
         mounts.append({"name": "media", "mountPath": MEDIA_PATH, "readOnly": True})
+    if tokened:
+        mounts.append({"name": TOKEN_VOLUME, "mountPath": TOKEN_PATH, "readOnly": True})
     return mounts
 
 

@@ -104,6 +104,7 @@ class Reconciler:
             body = await self._kube.channel(key)
             if body is None or is_deleted(body):
                 self._metrics.forget(key)
+                self._applier.forget(key)
                 return None
             channel = channel_of(body)
             self._metrics.read(channel)
@@ -136,6 +137,8 @@ class Reconciler:
         status = self._status(channel, decision.record, now_us, _images(record, decision, view))
         if _concerns_evictions(channel, decision):
             await self._applier.guard(channel, spec)
+        again = any(isinstance(action, CreateEncoder) for action in decision.actions)
+        await self._applier.give_token(channel, spec, again=again)
         stored = await self._applier.store(channel, status, fence=bool(decision.actions))
         self._metrics.looked(stored, desired.digest)
         try:

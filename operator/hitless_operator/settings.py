@@ -41,6 +41,13 @@ class Settings(BaseModel):
         BeforeValidator(_words),
         Field(description="Namespaces to watch, separated by commas; empty: all."),
     ] = ()
+    ingest_keys_file: Annotated[
+        str,
+        Field(
+            description="Keys of the origin, the first one signs: encoders get their channel's "
+            "token in a Secret; empty: none."
+        ),
+    ] = ""
     media_claim: Annotated[
         str,
         Field(description="PersistentVolumeClaim mounted read-only at /media in every encoder."),

@@ -146,6 +146,26 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
+{{/* The keys of the channels' tokens, in operator and origin. */}}
+{{- define "hitless.ingestKeysMount" -}}
+{{- if .Values.origin.ingestAuth.secretName -}}
+- name: ingest-keys
+  mountPath: /etc/hitless/ingest-keys
+  readOnly: true
+{{- end -}}
+{{- end -}}
+
+{{- define "hitless.ingestKeysVolume" -}}
+{{- with .Values.origin.ingestAuth.secretName -}}
+- name: ingest-keys
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - {key: keys, path: keys}
+{{- end -}}
+{{- end -}}
+
 {{/* All that the operator may do. No finalizers; channels are patched for an EncoderUpdate only. */}}
 {{- define "hitless.rules" -}}
 - apiGroups: [hitless.video]
@@ -168,6 +188,12 @@ capabilities:
   {{- else }}
   verbs: [get, list, watch, create, delete]
   {{- end }}
+{{- if .Values.origin.ingestAuth.secretName }}
+# Writes each channel's token, and reads no Secret.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, update]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
