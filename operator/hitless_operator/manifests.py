@@ -226,11 +226,7 @@ def _container(image: str, config: str, defaults: PodDefaults, tokened: bool) ->
                 if defaults.log_format
                 else []
             ),
-            *(
-                [{"name": TOKEN_FILE_VARIABLE, "value": TOKEN_FILE}]
-                if tokened
-                else []
-            ),
+            *([{"name": TOKEN_FILE_VARIABLE, "value": TOKEN_FILE}] if tokened else []),
         ],
         "ports": [
             {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},

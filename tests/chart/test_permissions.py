@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 from typing import Any, cast
 
 import kopf
@@ -31,6 +32,7 @@ from hitless_operator.nodes import Nodes
 from hitless_operator.watch import registry_of_kopf, settings_of_kopf
 
 NAMESPACES = ("live", "studio")
+TOKENS = ("--set", "origin.ingestAuth.secretName=keys")
 EVICTIONS = ("--set", "evictionWebhook.enabled=true")
 WATCH_S_MAX = 30
 
@@ -102,6 +104,16 @@ async def _evict() -> set[ApiCall]:
         return _calls(now.api.asked[before:])
 
 
+async def _sign(folder: Path) -> set[ApiCall]:
+    """The requests for a channel's token: it is new, then it is there."""
+    keys = folder / "keys"
+    keys.write_bytes(b"k" * 44)
+    async with live_channel(keys=keys) as now:
+        now.restart()
+        await now.look()
+        return {call for call in _calls(now.api.asked) if call.resource == "secrets"}
+
+
 async def _elect() -> set[ApiCall]:
     """A replica that takes the lease, keeps it, and gives it up."""
     async with FakeApi() as api, ApiClient(Configuration(host=api.url)) as client:
@@ -165,15 +177,18 @@ def _granted(role: dict[str, Any]) -> set[ApiCall]:
     }
 
 
-async def test_a_cluster_role_grants_just_what_is_asked_for(used: set[str]) -> None:
+async def test_a_cluster_role_grants_just_what_is_asked_for(used: set[str], tmp_path: Path) -> None:
     asked = _calls(await _work()) | _calls(await _watch(()))
-    elected, evicted = await _elect(), await _evict()
+    elected, evicted, signed = await _elect(), await _evict(), await _sign(tmp_path)
     assert used == kube_methods(), "call the new method of Kube in _work"
     (role,) = of_kind("ClusterRole")
     assert _granted(role) == asked
     (role,) = of_kind("ClusterRole", *EVICTIONS)
     assert _granted(role) == asked | evicted
     assert evicted - asked == {ApiCall("patch", "", "pods")}
+    (role,) = of_kind("ClusterRole", *TOKENS)
+    assert _granted(role) == asked | signed
+    assert signed == {ApiCall("create", "", "secrets"), ApiCall("update", "", "secrets")}
     assert of_kind("Role") == []
     (role,) = of_kind("Role", "--set", "operator.replicas=2")
     assert _granted(role) == elected

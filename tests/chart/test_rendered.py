@@ -12,7 +12,18 @@ from typing import Any
 import cel
 import pytest
 import yaml
-from tests.chart.chart import ALL, CHART, NAMESPACE, ROOT, alerts, documents, named, of_kind, run
+from tests.chart.chart import (
+    ALL,
+    CHART,
+    NAMESPACE,
+    ROOT,
+    alerts,
+    documents,
+    named,
+    of_kind,
+    rendered,
+    run,
+)
 from tests.chart.test_judges import encoder
 from tests.component.encoder.studio import make_config
 
@@ -27,6 +38,7 @@ from hitless_operator.metrics import Metrics
 from hitless_operator.queue import QueueState
 from hitless_operator.settings import Settings
 from hitless_origin import metrics as origin_metrics
+from hitless_origin.__main__ import read_settings
 from hitless_wire.peers import GRPC_PORT
 
 EVERYTHING = ("-f", str(ALL))
@@ -312,6 +324,28 @@ def test_the_operator_knows_every_variable_that_it_is_given() -> None:
     given = {variable["name"] for variable in container["env"]}
     assert given <= known
     assert {"HITLESS_ENCODER_PRIORITY_CLASS", "HITLESS_LOG_FORMAT"} <= given
+
+
+def test_origin_and_operator_have_the_same_keys_and_nobody_has_without() -> None:
+    secret = ("--set", "origin.ingestAuth.secretName=keys")
+    for deployment in of_kind("Deployment", *secret):
+        spec = deployment["spec"]["template"]["spec"]
+        (volume,) = [v for v in spec["volumes"] if v["name"] == "ingest-keys"]
+        assert volume["secret"]["secretName"] == "keys"
+        (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+        env = {row["name"]: row.get("value", "") for row in spec["containers"][0]["env"]}
+        is_origin = "HITLESS_ORIGIN_INGEST_KEYS_FILE" in env
+        name = "HITLESS_ORIGIN_INGEST_KEYS_FILE" if is_origin else "HITLESS_INGEST_KEYS_FILE"
+        assert env[name] == f"{mount['mountPath']}/keys"
+        if is_origin:
+            settings = read_settings([], env)
+            assert settings.ingest_keys == Path(env[name])
+            assert settings.tokens_required
+            env["HITLESS_ORIGIN_INGEST_TOKENS"] = "optional"
+            assert not read_settings([], env).tokens_required
+    assert len(of_kind("Deployment", *secret)) == 2
+    assert "ingest-keys" not in str(documents())
+    assert "value: optional" in rendered(*EVERYTHING)
 
 
 def test_values_that_make_no_sense_are_refused() -> None:

@@ -23,6 +23,7 @@ from hitless_wire.ingest import ChannelDescription
 from hitless_wire.resources import EncoderConfig
 
 START_US = 1_790_000_000_123_456
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
 FOREVER_US = 1 << 60
 SIZES = ((640, 360, 800), (426, 240, 400))
 
@@ -85,7 +86,8 @@ def make_config(
 
 @dataclass(kw_only=True)
 class Receiver:
-    """An origin that keeps what it gets. answers: statuses to give first, per path ending.
+    """An origin that keeps what it gets. answers: statuses to give first, per path ending;
+    challenges: the same, asking for a token.
 
     parts: in a segment; with the last of them it has the segment, under its own path.
     """
@@ -96,6 +98,7 @@ class Receiver:
     order: list[str] = field(default_factory=list)
     headers: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     answers: dict[str, list[int]] = field(default_factory=dict)
+    challenges: dict[str, list[int]] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def put(self, request: web.Request) -> web.Response:
@@ -104,9 +107,11 @@ class Receiver:
         assert request.headers["Hitless-Digest"] == hashlib.sha256(body).hexdigest()
         self.order.append(path)
         self.headers.append((path, dict(request.headers)))
-        for ending, statuses in self.answers.items():
-            if path.endswith(ending) and statuses:
-                return web.Response(status=statuses.pop(0), text="as the test told me")
+        for answers, headers in ((self.answers, {}), (self.challenges, CHALLENGE)):
+            for ending, statuses in answers.items():
+                if path.endswith(ending) and statuses:
+                    status = statuses.pop(0)
+                    return web.Response(status=status, text="as the test told me", headers=headers)
         async with self.changed:
             self.bodies[path] = body
             status = self._assemble(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from tests.component.encoder.studio import START_US, Receiver, make_config, receiver
@@ -20,6 +21,7 @@ from hitless_encoder.sink import (
 )
 from hitless_handover.leadership import Lead
 from hitless_wire.ingest import ChannelDescription
+from hitless_wire.ingest_tokens import TokenFile
 
 MEDIA = plan_media(make_config(sizes=((256, 144, 300),)), "veryfast")
 
@@ -71,7 +73,12 @@ class Pushes:
 
 @asynccontextmanager
 async def sink_to(
-    url: str, pushes: Pushes, *, media: Media = MEDIA, encoder: str = "one"
+    url: str,
+    pushes: Pushes,
+    *,
+    media: Media = MEDIA,
+    encoder: str = "one",
+    token: TokenFile | None = None,
 ) -> AsyncIterator[Sink]:
     """A sink at work; what it does goes into `pushes`."""
     sink = Sink(
@@ -82,6 +89,7 @@ async def sink_to(
             encoder_id=encoder,
             description=media.description,
             inits=media.inits,
+            token=token,
         ),
         clock=Watch(),
         lead_of=pushes.lead_of,
@@ -214,6 +222,37 @@ async def test_an_endless_412_ends() -> None:
         sink.offer(7, segment(7))
         await pushes.until(lambda: 7 in pushes.ended)
         assert pushes.ended[7] is PushOutcome.EXPIRED
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("x1\n")
+    return path
+
+
+async def test_a_wrong_token_is_tried_again_and_other_refusals_are_not(token_file: Path) -> None:
+    async with receiver() as end:
+        pushes = Pushes()
+        end.challenges = {"description.json": [401, 403]}
+        end.answers = {"v144/7.m4s": [403]}
+        async with sink_to(end.url, pushes, token=TokenFile(token_file)) as sink:
+            sink.offer(7, segment(7))
+            sink.offer(8, segment(8))
+            await pushes.until(lambda: 8 in pushes.ended)
+        assert pushes.ended == {7: PushOutcome.REFUSED, 8: PushOutcome.STORED}
+        assert {headers["Authorization"] for _, headers in end.headers} == {"Bearer x1"}
+        assert end.order.count("description.json") == 3
+        assert end.order.count("v144/7.m4s") == 1
+
+
+async def test_an_encoder_without_a_token_gives_up_a_segment_that_needs_one() -> None:
+    async with receiver() as end, pushing(end) as (sink, pushes):
+        end.challenges = {"7.m4s": [401] * 4}
+        sink.offer(7, segment(7))
+        await pushes.until(lambda: 7 in pushes.ended)
+        assert pushes.ended[7] is PushOutcome.REFUSED
+        assert "Authorization" not in end.headers[0][1]
 
 
 async def test_an_unreachable_origin_is_tried_for_a_bounded_time() -> None:

@@ -2,8 +2,8 @@
 
 GET, POST, PATCH of annotations and DELETE of pods, GET and PUT status of channels (resourceVersion
 conflicts, no-op writes store nothing), uid preconditions, POST of Events, GET, POST and DELETE
-of budgets; discovery and watches, as kopf asks for them, that tell nothing. Garbage collection is
-left out.
+of budgets, PUT and POST of secrets; discovery and watches, as kopf asks for them, that tell
+nothing. Garbage collection is left out.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ _NODE = {
     "namespaced": False,
     "verbs": ["get", "list", "watch"],
 }
+SECRETS = "/api/v1/namespaces/{namespace}/secrets"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 BUDGETS = "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
@@ -76,6 +77,7 @@ class FakeApi:
     pods: dict[str, Document] = field(default_factory=dict)
     budgets: dict[str, Document] = field(default_factory=dict)
     leases: dict[str, Document] = field(default_factory=dict)
+    secrets: dict[str, Document] = field(default_factory=dict)
     events: list[Document] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_put: list[Callable[[], None]] = field(default_factory=list)
@@ -120,6 +122,8 @@ class FakeApi:
         app.router.add_post(BUDGETS, self._create_budget)
         app.router.add_get(BUDGETS + "/{name}", self._get_budget)
         app.router.add_delete(BUDGETS + "/{name}", self._delete_budget)
+        app.router.add_post(SECRETS, self._create_secret)
+        app.router.add_put(SECRETS + "/{name}", self._put_secret)
         app.router.add_post("/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._event)
 
     async def __aexit__(
@@ -279,6 +283,22 @@ class FakeApi:
 
     async def _delete_budget(self, request: web.Request) -> web.Response:
         return answer(self.budgets.pop(request.match_info["name"], None))
+
+    async def _create_secret(self, request: web.Request) -> web.Response:
+        secret = await request.json()
+        if secret["metadata"]["name"] in self.secrets:
+            return failure(409, "AlreadyExists", "there is one")
+        self.secrets[secret["metadata"]["name"]] = secret
+        return answer(secret)
+
+    async def _put_secret(self, request: web.Request) -> web.Response:
+        secret, known = await request.json(), self.secrets.get(request.match_info["name"])
+        if known is None:
+            return failure(404, "NotFound", "no such secret")
+        if known["type"] != secret["type"]:
+            return failure(422, "Invalid", "type: field is immutable")
+        self.secrets[request.match_info["name"]] = secret
+        return answer(secret)
 
     async def _event(self, request: web.Request) -> web.Response:
         self.events.append(await request.json())

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -32,6 +33,7 @@ from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Origin, Reconciler
 from hitless_operator.status import record_of
 from hitless_wire.ingest import ChannelReport, SwitchReport, report_path
+from hitless_wire.ingest_tokens import KeyFile
 from hitless_wire.peers import Order, Peers
 from hitless_wire.resources import EncoderConfig
 
@@ -151,6 +153,7 @@ class Lab:
     restarts: int = 0
     nodes: Nodes = field(default_factory=Nodes)
     guards: bool = True
+    keys: Path | None = None  # what tokens of channels are made from
     mirrors: list[MirroredKube] = field(default_factory=list)  # of the last two processes
     watched: dict[str, Document] = field(default_factory=dict)  # pods, as the watches told of them
     late: bool = False  # watches tell after a look what was there before it
@@ -167,9 +170,10 @@ class Lab:
         applier = Applier(
             kube,
             self.peers,
-            PodDefaults(ingest_url=self.origin_url),
+            PodDefaults(ingest_url=self.origin_url, tokens=self.keys is not None),
             self.metrics,
             guards=self.guards,
+            keys=None if self.keys is None else KeyFile(self.keys),
         )
         self.webhook = EvictionWebhook(
             kube=Kube(self.client),
@@ -468,7 +472,11 @@ def _pod_status(phase: str, image: str, state: Document, ip: str = "") -> Docume
 
 @asynccontextmanager
 async def lab(
-    scythe: Scythe | None = None, *, guards: bool = True, late: bool = False
+    scythe: Scythe | None = None,
+    *,
+    guards: bool = True,
+    late: bool = False,
+    keys: Path | None = None,
 ) -> AsyncIterator[Lab]:
     """A cluster without a channel. guards: whether the operator may keep evictions."""
     scythe = scythe or Scythe()
@@ -478,7 +486,13 @@ async def lab(
         peers = await stack.enter_async_context(MortalPeers(scythe))
         announcer = await stack.enter_async_context(Announcer(Kube(client), "test"))
         made = Lab(
-            api=api, client=client, scythe=scythe, peers=peers, announcer=announcer, guards=guards
+            api=api,
+            client=client,
+            scythe=scythe,
+            peers=peers,
+            announcer=announcer,
+            guards=guards,
+            keys=keys,
         )
         app = web.Application()
         app.router.add_get(report_path(KEY.namespace, KEY.name), made.origin_report)
@@ -497,9 +511,11 @@ async def lab(
 
 
 @asynccontextmanager
-async def live_channel(scythe: Scythe | None = None, *, guards: bool = True) -> AsyncIterator[Lab]:
+async def live_channel(
+    scythe: Scythe | None = None, *, guards: bool = True, keys: Path | None = None
+) -> AsyncIterator[Lab]:
     """A cluster with a channel that is on air with v1; what was published is checked at the end."""
-    async with lab(scythe, guards=guards) as made:
+    async with lab(scythe, guards=guards, keys=keys) as made:
         made.api.apply(KEY.name, spec())
         await made.run_until(lambda now: now.record.phase is ChannelPhase.LIVE)
         yield made

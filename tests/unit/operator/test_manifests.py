@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 from tests.unit.operator import samples
@@ -9,7 +10,15 @@ from tests.unit.operator.samples import Document
 
 from hitless_handover.supervisor_model import Notice
 from hitless_handover.timeline import Anchor
-from hitless_operator.manifests import NOTE_MAX, PodDefaults, encoder_pod, event
+from hitless_operator.manifests import (
+    NOTE_MAX,
+    PodDefaults,
+    encoder_pod,
+    event,
+    has_token,
+    token_secret,
+)
+from hitless_wire.ingest_tokens import TOKEN_FILE_VARIABLE
 from hitless_wire.pod_template import PodTemplate
 from hitless_wire.resources import EncoderConfig, spec_digest
 
@@ -136,6 +145,41 @@ def test_priority_class_and_log_format_are_there_when_they_are_set() -> None:
     assert (made["spec"]["priorityClassName"], env["HITLESS_LOG_FORMAT"]) == ("on-air", "json")
     assert "priorityClassName" not in pod()["spec"]
     assert "HITLESS_LOG_FORMAT" not in str(pod())
+
+
+def test_a_token_is_mounted_where_there_are_keys_and_nowhere_told() -> None:
+    channel = samples.channel()
+    assert channel.spec is not None
+    defaults = PodDefaults(ingest_url="http://origin:8080", tokens=True)
+    made = encoder_pod(channel, channel.spec, samples.encoder(7), None, defaults)
+    secret = token_secret(channel, "T0KEN")
+    assert made["spec"]["volumes"][-1] == {
+        "name": "ingest-token",
+        "secret": {"secretName": secret["metadata"]["name"], "optional": True},
+    }
+    (box,) = made["spec"]["containers"]
+    env = {row["name"]: row.get("value", "") for row in box["env"]}
+    folder, _, file = env[TOKEN_FILE_VARIABLE].rpartition("/")
+    mount = {"name": "ingest-token", "mountPath": folder, "readOnly": True}
+    assert box["volumeMounts"][-1] == mount
+    assert base64.b64decode(secret["data"][file]) == b"T0KEN"
+    assert secret["metadata"]["ownerReferences"] == made["metadata"]["ownerReferences"]
+    assert "ingest-token" not in json.dumps(pod()), "without keys it is as before"
+
+
+def test_only_the_installed_origin_is_shown_a_token() -> None:
+    channel = samples.channel()
+    assert channel.spec is not None
+    defaults = PodDefaults(ingest_url="http://origin:8080", tokens=True)
+    for url, shown in (
+        (None, True),
+        ("http://origin:8080/", True),
+        ("http://origin:8080.example", False),
+        ("https://cdn.example/in", False),
+    ):
+        output = channel.spec.output.model_copy(update={"ingest_url": url})
+        spec = channel.spec.model_copy(update={"output": output})
+        assert has_token(spec, defaults) is shown
 
 
 def templated(**template: object) -> Document:

@@ -9,6 +9,7 @@ import pytest
 
 from hitless_origin.__main__ import main, read_settings
 from hitless_origin.settings import PlainInput
+from hitless_origin.tokens import main as print_token
 
 
 def test_options_win_over_the_environment() -> None:
@@ -36,6 +37,7 @@ def test_a_plain_input_has_an_id_and_a_priority() -> None:
         (["--plain-input", "studio"], {}, "as `studio:0`"),
         (["--plain-input", "../x:0"], {}, "as `studio:0`"),
         ([], {"HITLESS_ORIGIN_PLAIN_INPUT": "studio:-1"}, "as `studio:0`"),
+        (["--ingest-tokens", "off"], {}, "give required or optional"),
     ],
 )
 def test_a_wrong_setting_is_said(
@@ -82,3 +84,26 @@ def test_a_taken_port_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         port = taken.getsockname()[1]
         assert main(["--port", str(port), "--data", str(tmp_path)]) == 2
     assert "choose another --host or --port" in caplog.text
+
+
+def test_unusable_keys_end_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data, keys = str(tmp_path / "data"), str(tmp_path / "none")
+    assert main(["--port", "0", "--data", data, "--ingest-keys-file", keys]) == 2
+    assert f"--ingest-keys-file {keys}: No such file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["news"], "give NAMESPACE/CHANNEL"),
+        (["live/News"], "give NAMESPACE/CHANNEL"),
+        (["live/news"], "No such file"),
+    ],
+)
+def test_a_token_that_can_not_be_printed_is_said(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        print_token([*arguments, "--ingest-keys-file", "/nowhere/keys"])
+    assert caught.value.code == 2
+    assert says in capsys.readouterr().err
