@@ -7,23 +7,38 @@ import asyncio
 import resource
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 from hack.bench_origin import front
 from hack.bench_origin.feed import SEGMENT_S, Feed, segment_now, two_tracks
-from hack.bench_origin.processes import Load, cores, cpu_s, family, origin, pinned, rss_kb, wrk
-from hack.bench_origin.reloads import Reloads
+from hack.bench_origin.processes import (
+    Load,
+    bare,
+    cores,
+    cpu_s,
+    family,
+    origin,
+    pinned,
+    rss_kb,
+    wrk,
+)
+from hack.bench_origin.reloads import Reloads, Trigger
 
 SIZES = {"36 kB": 700, "300 kB": 6000, "600 kB": 12_000}  # filler of each of 50 samples, bytes
 NGINX, ALONE, FRONT = "nginx", "origin", "origin behind nginx"
+BARE = "bare loop"
+PARTS = 10  # of a segment
 MEMORY_STEPS = 4
 WARM_SEGMENTS = 36  # windows are full, and the 32 newest segments are compared
 _TRACK = "v0"
+_RELOAD = f"/live/demo/c0/{_TRACK}/media.m3u8"
 
 
 def segments(options: argparse.Namespace, folder: Path) -> dict[str, object]:
@@ -90,35 +105,52 @@ def reloads(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     """How long after a part's push begins the waiting players have their playlist."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
-    segment = segment_now()
-    with origin(folder / "data") as ours, pinned(cores()[1]):
+    first = segment_now()
+    rows: list[dict[str, dict[str, float]]] = []
+    with origin(folder / "data") as ours, pinned(cores()[1]), ExitStack() as stack:
         feed = Feed(ours.url, two_tracks(parts=True))
-        feed.run(_one(feed, segment))
-        feed.run(feed.part(segment + 1, 0))
-        with Reloads(ours.url, options.waiting) as players:
-            rows = [
-                _woken(feed, players, ours.pid, segment + 1, part)
-                for part in range(1, options.rounds + 2)
-            ]
+        feed.run(_one(feed, first))
+        feed.run(feed.part(first + 1, 0))
+        players = stack.enter_context(Reloads(ours.url, options.waiting))
+        for number in range(1, options.rounds + 2):
+            segment, part = first + 1 + number // PARTS, number % PARTS
+            push = partial(feed.run, feed.part(segment, part))
+            path = f"{_RELOAD}?_HLS_msn={segment}&_HLS_part={part}"
+            row = {ALONE: _woken(players, path, ours.pid, push)}
+            if not rows:
+                bytes_same = max(players.bodies("200"), key=len)
+                floor = stack.enter_context(bare(folder, bytes_same))
+                others = stack.enter_context(Reloads(floor.url, options.waiting))
+                trigger = stack.enter_context(Trigger(floor.url))
+            else:
+                players.bodies("200")
+            row[BARE] = _woken(others, path, floor.pid, trigger.push)
+            others.bodies("200")
+            rows.append(row)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    counted = rows[1:]
-    return {
-        "waiting": options.waiting,
-        **{key: median(row[key] for row in counted) for key in counted[0]},
-        "rounds": counted,
-    }
+    return {"waiting": options.waiting, "contenders": _of_rounds(rows[1:]), "rounds": rows[1:]}
 
 
-def _woken(feed: Feed, players: Reloads, pid: int, segment: int, part: int) -> dict[str, float]:
-    players.ask(f"/live/demo/c0/{_TRACK}/media.m3u8?_HLS_msn={segment}&_HLS_part={part}")
+def _of_rounds(rows: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Medians of each contender, and of what its p99 is to the floor's of the same round."""
+    found = {}
+    for name, first in rows[0].items():
+        figures = {key: median(row[name][key] for row in rows) for key in first}
+        figures["ratio"] = median(row[name]["p99_ms"] / row[BARE]["p99_ms"] for row in rows)
+        found[name] = figures
+    return found
+
+
+def _woken(players: Reloads, path: str, pid: int, push: Callable[[], float]) -> dict[str, float]:
+    players.ask(path)
     time.sleep(1.0)  # until all of them wait; one that came late would not wait
     before_s = cpu_s(pid)
     with ThreadPoolExecutor(1) as beside:
-        answers = beside.submit(players.answers, "200")
-        begun_s = feed.run(feed.part(segment, part))
-        after_s = answers.result()
+        arrivals = beside.submit(players.arrivals)
+        begun_s = push()
+        after_s = arrivals.result()
     used_s = cpu_s(pid) - before_s
-    after_ms = sorted((at - begun_s) * 1000 for at in after_s)
+    after_ms = [(at - begun_s) * 1000 for at in after_s]
     count = len(after_ms)
     return {
         "first_ms": after_ms[0],

@@ -52,9 +52,24 @@ class Server:
 def origin(data: Path, *arguments: str) -> Iterator[Server]:
     """An origin on the servers' core."""
     log = data.parent / f"{data.name}.log"
-    command = ("-m", "hitless_origin", "--port", "0", "--data", str(data), *arguments)
+    with _python("hitless_origin", "--port", "0", "--data", str(data), *arguments, log=log) as ours:
+        yield ours
+
+
+@contextmanager
+def bare(folder: Path, answer: bytes) -> Iterator[Server]:
+    """A loop on the servers' core that does nothing but send this."""
+    (folder / "answer").write_bytes(answer)
+    arguments = "hack.bench_origin.bare", str(folder / "answer")
+    with _python(*arguments, log=folder / "bare.log") as server:
+        yield server
+
+
+@contextmanager
+def _python(module: str, *arguments: str, log: Path) -> Iterator[Server]:
+    command = [sys.executable, "-m", module, *arguments]
     with log.open("w") as out, pinned(cores()[0]):
-        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=out)
+        process = subprocess.Popen(command, cwd=ROOT, stderr=out)
     try:
         yield Server(pid=process.pid, url=_listening(process, log))
     finally:
@@ -73,7 +88,7 @@ def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
         if found:
             return found[1]
         time.sleep(0.05)
-    raise RunError(f"the origin does not listen: {log.read_text()[-1000:]}")
+    raise RunError(f"a server does not listen: {log.read_text()[-1000:]}")
 
 
 def family(pid: int) -> list[int]:

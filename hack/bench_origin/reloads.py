@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import selectors
+import select
 import socket
 import time
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
+from hack.bench_origin.bare import PUSH
 from hack.bench_origin.processes import RunError
 
 WAIT_S_MAX = 30.0
+EVENTS_MAX = 16  # of one look: they share one time
 
 
 class Reloads:
@@ -21,12 +23,16 @@ class Reloads:
         self._host, self._port, self._count = at.hostname or "", at.port or 0, count
         self._stack = ExitStack()
         self._sockets: list[socket.socket] = []
+        self._epoll = select.epoll()
 
     def __enter__(self) -> Reloads:
+        self._stack.enter_context(self._epoll)
         for _ in range(self._count):
             made = self._stack.enter_context(socket.create_connection((self._host, self._port)))
             made.setblocking(False)
             self._sockets.append(made)
+            # Told of once, so that nothing is to be read or taken off while answers arrive.
+            self._epoll.register(made, select.EPOLLIN | select.EPOLLET)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,26 +44,56 @@ class Reloads:
         for each in self._sockets:
             each.sendall(line.encode())
 
-    def answers(self, wanted: str) -> list[float]:
-        """When each answer began to arrive, monotonic seconds, sorted. wanted: a status."""
-        found: list[float] = []
+    def arrivals(self) -> list[float]:
+        """When each answer began to arrive, monotonic seconds, sorted. Raises RunError."""
+        found: dict[int, float] = {}
         until_s = time.monotonic() + WAIT_S_MAX
-        with selectors.DefaultSelector() as ready:
-            for each in self._sockets:
-                ready.register(each, selectors.EVENT_READ)
-            while len(found) < self._count:
-                events = ready.select(max(0.0, until_s - time.monotonic()))
-                if not events:
-                    raise RunError(f"{len(found)} of {self._count} answers after {WAIT_S_MAX} s")
-                now_s = time.monotonic()
-                for key, _ in events:
-                    head = self._taken(key.fileobj)
-                    if not head.startswith(f"HTTP/1.1 {wanted} ".encode()):
-                        raise RunError(f"an answer begins with {head[:100]!r}")
-                    ready.unregister(key.fileobj)
-                    found.append(now_s)
+        while len(found) < self._count:
+            events = self._epoll.poll(max(0.0, until_s - time.monotonic()), EVENTS_MAX)
+            if not events:
+                raise RunError(f"{len(found)} of {self._count} answers after {WAIT_S_MAX} s")
+            now_s = time.monotonic()
+            for number, _ in events:
+                found.setdefault(number, now_s)
+        return sorted(found.values())
+
+    def bodies(self, status: str) -> set[bytes]:
+        """The answers that have arrived, whole ones of this status. Raises RunError."""
+        found: set[bytes] = set()
+        for each in self._sockets:
+            head, _, body = (answer := _taken(each)).partition(b"\r\n\r\n")
+            if not head.startswith(f"HTTP/1.1 {status} ".encode()):
+                raise RunError(f"an answer begins with {answer[:100]!r}")
+            if f"Content-Length: {len(body)}\r\n".encode() not in head + b"\r\n":
+                raise RunError(f"{len(body)} bytes came after {head!r}")
+            found.add(answer)
         return found
 
-    def _taken(self, ready: object) -> bytes:
-        assert isinstance(ready, socket.socket)
-        return ready.recv(1 << 16)
+
+class Trigger:
+    """A connection that asks `bare` to answer those who wait."""
+
+    def __init__(self, url: str) -> None:
+        at = urlsplit(url)
+        self._address = at.hostname or "", at.port or 0
+
+    def __enter__(self) -> Trigger:
+        self._socket = socket.create_connection(self._address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def push(self) -> float:
+        """Ask; when that began, monotonic seconds."""
+        begun_s = time.monotonic()
+        self._socket.sendall(PUSH)
+        return begun_s
+
+
+def _taken(each: socket.socket) -> bytes:
+    """What there is. An answer of some kB arrives as it was written: at once."""
+    try:
+        return each.recv(1 << 20)
+    except BlockingIOError:
+        return b""

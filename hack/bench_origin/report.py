@@ -10,6 +10,8 @@ from hack.bench_origin.measures import ALONE, FRONT, NGINX
 Found = Mapping[str, Mapping[str, Any]]
 RATIO_MIN = 0.8  # of nginx's requests/s, behind nginx
 P99_MS_MAX = 30.0
+FLOOR_MAX = 1.5  # of the bare loop's p99, where a machine is too slow for P99_MS_MAX
+TIMES = ("first", "median", "p99", "last")
 CORE_SHARE_MAX = 1.0
 GROWTH_MAX = 1.05
 
@@ -38,11 +40,11 @@ def _segments(sizes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _reloads(f: Mapping[str, Any]) -> Iterator[str]:
-    times = ", ".join(
-        f"{key} {f[f'{key}_ms']:.0f} ms" for key in ("first", "median", "p99", "last")
-    )
-    yield f"{f['waiting']} waiting reloads, from the push of a part: {times}"
-    yield f"  CPU {f['cpu_us']:.0f} us an answer, the next part's push among it"
+    head = (*(f"{key} ms" for key in TIMES), "p99 of bare", "CPU us each")
+    yield f"{f['waiting']} reloads wait{'':<12}" + "".join(f"{cell:>14}" for cell in head)
+    for name, row in f["contenders"].items():
+        cells = (*(f"{row[f'{key}_ms']:.1f}" for key in TIMES), f"{row['ratio']:.2f}")
+        yield f"{name:<29}" + "".join(f"{cell:>14}" for cell in (*cells, f"{row['cpu_us']:.0f}"))
 
 
 def _pushes(f: Mapping[str, Any]) -> Iterator[str]:
@@ -65,8 +67,12 @@ def _segments_missed(sizes: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _reloads_missed(f: Mapping[str, Any]) -> Iterator[str]:
-    if f["p99_ms"] > P99_MS_MAX:
-        yield f"reloads: p99 {f['p99_ms']:.0f} ms, at most {P99_MS_MAX:.0f} are wanted"
+    row = f["contenders"][ALONE]
+    if row["p99_ms"] > P99_MS_MAX and row["ratio"] > FLOOR_MAX:
+        yield (
+            f"reloads: p99 {row['p99_ms']:.0f} ms and {row['ratio']:.2f} of a bare loop's; "
+            f"at most {P99_MS_MAX:.0f} ms are wanted, or {FLOOR_MAX}"
+        )
 
 
 def _pushes_missed(f: Mapping[str, Any]) -> Iterator[str]:

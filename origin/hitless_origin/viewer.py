@@ -13,7 +13,7 @@ from hitless_handover.timeline import ceil_div
 from hitless_origin import cmcd, dash, hls, low_latency, segment_stream
 from hitless_origin.channel import Channel
 from hitless_origin.dash import Form
-from hitless_origin.early import EarlyAnswer, Sent, wire
+from hitless_origin.early import Crowds, Sent, wire
 from hitless_origin.errors import PushRefused, ViewRefused
 from hitless_origin.manifests import Manifests, Rendered
 from hitless_origin.names import LABEL, NUMBER, TRACK, ChannelKey
@@ -61,6 +61,7 @@ class Viewer:
     def __init__(self, origin: Origin, waits: Waits) -> None:
         self._origin = origin
         self._waits = waits
+        self._crowds = Crowds()
 
     def routes(self) -> list[web.RouteDef]:
         """GET (and with it HEAD) of everything that players fetch."""
@@ -93,16 +94,8 @@ class Viewer:
             wanted = low_latency.wanted(request.query, view)
         except low_latency.DirectiveError as error:
             raise web.HTTPBadRequest(text=f"{error}\n", headers=_NO_STORE) from error
-        if wanted is not None:
-            ready = _reached(channel, *wanted)
-            early = EarlyAnswer(request, ready, lambda: self._wire(request, channel))
-            try:
-                await self._wait(channel, ready, early)
-            except web.HTTPError:
-                if not early.sent:  # a second answer would be taken for the next request's
-                    raise
-            if early.sent:
-                return Sent()
+        if wanted is not None and await self._waited(request, channel, name, wanted):
+            return Sent()
         delta = low_latency.takes_delta(request.query)
         rendered = self._asked(request).media(name, delta=delta)
         if rendered is None:
@@ -157,35 +150,35 @@ class Viewer:
             raise _absent("no such part, or not yet, or not any more")
         return _bytes(request, body, media_type)
 
-    def _wire(self, request: web.Request, channel: Channel) -> bytes | None:
-        """The whole answer to a reload that has waited, the same for all who take it packed.
+    async def _waited(
+        self, request: web.Request, channel: Channel, name: str, wanted: tuple[int, int | None]
+    ) -> bool:
+        """Return when the playlist has what is wanted: whether it has been sent by then."""
+        ready = _reached(channel, *wanted)
+        delta, packed = low_latency.takes_delta(request.query), _accepts_gzip(request)
+        piece = bool(request.query.keys() & {START, END})
 
-        None: a piece is asked for, or there is no such track.
-        """
-        manifests, name = channel.manifests, request.match_info["track"]
-        if manifests is None or request.query.keys() & {START, END}:
-            return None
-        delta = low_latency.takes_delta(request.query)
-        key = name, delta, _accepts_gzip(request)
-        if key not in manifests.wires:
-            rendered = manifests.media(name, delta=delta)
-            if rendered is None:
-                return None
-            response = _manifest(request, rendered, low_latency.cache_control(manifests.view))
-            response.headers.update(_CORS)
-            manifests.wires[key] = wire(response)
-        return manifests.wires[key]
+        def answer() -> bytes | None:
+            return _wire(channel, name, delta, packed) if ready() and not piece else None
+
+        kind = name, wanted, delta, packed, piece
+        with self._crowds.join(request, channel.bell, kind, answer) as place:
+            try:
+                await self._wait(channel, ready)
+            except web.HTTPError:
+                if not place.sent:  # a second answer would be taken for the next request's
+                    raise
+        return place.sent
 
     async def _wait(
         self,
         channel: Channel,
         ready: Callable[[], bool],
-        at_ring: Callable[[], None] = lambda: None,
         late: type[web.HTTPError] = web.HTTPServiceUnavailable,
     ) -> None:
         """Return when the channel is ready. Raises the answer if it does not become so."""
         wait_us_max = low_latency.wait_us_max(channel.description)
-        waited = await self._waits.until(ready, channel.bell, wait_us_max, at_ring)
+        waited = await self._waits.until(ready, channel.bell, wait_us_max)
         if waited is not Waited.READY:
             raise _unserved(waited, late)
 
@@ -286,18 +279,43 @@ async def allow_origins(request: web.Request, response: web.StreamResponse) -> N
         response.headers.update(_CORS)
 
 
+def _wire(channel: Channel, name: str, delta: bool, packed: bool) -> bytes | None:
+    """The whole answer to a reload that has waited. None: there is no such track."""
+    manifests = channel.manifests
+    if manifests is None:
+        return None
+    key = name, delta, packed
+    if key not in manifests.wires:
+        rendered = manifests.media(name, delta=delta)
+        if rendered is None:
+            return None
+        response = _whole(rendered, packed, low_latency.cache_control(manifests.view))
+        response.headers.update(_CORS)
+        manifests.wires[key] = wire(response)
+    return manifests.wires[key]
+
+
 def _manifest(
     request: web.Request, rendered: Rendered, cache_control: str = MANIFEST_CACHE
 ) -> web.Response:
-    headers = {hdrs.CACHE_CONTROL: cache_control, hdrs.VARY: hdrs.ACCEPT_ENCODING}
-    packed = _accepts_gzip(request)
-    tag = f"{rendered.etag}{'-gzip' if packed else ''}"
-    headers[hdrs.ETAG] = f'"{tag}"'
-    if any(known.value in (tag, "*") for known in request.if_none_match or ()):
-        return web.Response(status=304, headers=headers)
+    whole = _whole(rendered, _accepts_gzip(request), cache_control)
+    tag = whole.headers[hdrs.ETAG].strip('"')
+    if all(known.value not in (tag, "*") for known in request.if_none_match or ()):
+        return whole
+    kept = (hdrs.CACHE_CONTROL, hdrs.VARY, hdrs.ETAG)
+    return web.Response(status=304, headers={name: whole.headers[name] for name in kept})
+
+
+def _whole(rendered: Rendered, packed: bool, cache_control: str) -> web.Response:
+    """The answer of 200, which is the same for all who take it packed."""
+    headers = {
+        hdrs.CACHE_CONTROL: cache_control,
+        hdrs.VARY: hdrs.ACCEPT_ENCODING,
+        hdrs.ETAG: f'"{rendered.etag}{"-gzip" if packed else ""}"',
+        hdrs.CONTENT_TYPE: rendered.content_type,
+    }
     if packed:
         headers[hdrs.CONTENT_ENCODING] = "gzip"
-    headers[hdrs.CONTENT_TYPE] = rendered.content_type
     return web.Response(body=rendered.packed if packed else rendered.body, headers=headers)
 
 

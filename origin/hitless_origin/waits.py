@@ -55,24 +55,14 @@ class Waits:
         """Let nobody wait any longer than until the next ring of their bell."""
         self._closed = True
 
-    async def until(
-        self,
-        ready: Callable[[], bool],
-        bell: Bell,
-        wait_us_max: int,
-        at_ring: Callable[[], None] = lambda: None,
-    ) -> Waited:
-        """Wait until `ready`, asked at every ring, says so. Leaves no trace when cancelled.
-
-        at_ring: called at every ring while this waits, before anybody wakes.
-        """
+    async def until(self, ready: Callable[[], bool], bell: Bell, wait_us_max: int) -> Waited:
+        """Wait until `ready`, asked at every ring, says so. Leaves no trace when cancelled."""
         if ready():
             return Waited.READY
         if self.count >= self._limit:
             return Waited.CROWDED
         until_us = self._clock.monotonic_us() + wait_us_max
         self.count += 1
-        bell.callers.add(at_ring)
         try:
             while not ready():
                 if self._closed or bell.closed:
@@ -81,6 +71,5 @@ class Waits:
                     return Waited.LATE
                 await self._clock.wait(bell.next, until_us)
         finally:
-            bell.callers.discard(at_ring)
             self.count -= 1
         return Waited.READY

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
+import re
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -366,3 +368,90 @@ class _Viewer:
         answer = await self._studio.get(f"{self._track}/{part.uri}")
         assert answer.status == (404 if part.gap == "YES" else 200)
         return None if part.gap == "YES" else answer.body
+
+
+async def _connect(studio: Studio, receive_bytes: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    made.setblocking(False)
+    port = int(studio.url.rpartition(":")[2])
+    await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+    return made
+
+
+async def _answers(made: socket.socket, count: int) -> list[tuple[bytes, bytes]]:
+    """Heads and bodies of the next answers on a connection; nothing may come after them."""
+    got, found = b"", list[tuple[bytes, bytes]]()
+    while len(found) < count:
+        more = await asyncio.get_running_loop().sock_recv(made, 1 << 16)
+        assert more, got
+        got += more
+        while (length := re.search(rb"\r\nContent-Length: (\d+)\r\n", got)) is not None:
+            head, _, rest = got.partition(b"\r\n\r\n")
+            if len(rest) < int(length[1]):
+                break
+            found.append((head, rest[: int(length[1])]))
+            got = rest[int(length[1]) :]
+    assert not got
+    return found
+
+
+def _request(query: str, *headers: str) -> bytes:
+    path = f"{live_path('demo', 'news')}/v0/media.m3u8{query}"
+    return "\r\n".join((f"GET {path} HTTP/1.1", "Host: x", *headers, "", "")).encode()
+
+
+async def test_requests_in_a_row_are_answered_in_order(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    loop = asyncio.get_running_loop()
+    with await _connect(studio, 1 << 16) as made:
+        row = [f"?_HLS_msn={NEXT}&_HLS_part={part}" for part in range(3)]
+        await loop.sock_sendall(made, b"".join(map(_request, (*row, ""))))
+        for part in range(3):
+            await _waiting(studio, 1)
+            await a.part(NEXT, part, 1)
+        answers = await _answers(made, 4)
+    assert all(head.startswith(b"HTTP/1.1 200 ") for head, _ in answers)
+    assert [_end(body.decode())[-1] for _, body in answers] == [
+        *(f"{NEXT}.{part}.m4s" for part in range(3)),
+        f"{NEXT}.2.m4s",
+    ]
+
+
+async def test_who_waits_for_the_same_gets_what_each_accepts(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    loop, query = asyncio.get_running_loop(), f"?_HLS_msn={NEXT}&_HLS_part=0"
+    kinds = ((), ("Accept-Encoding: gzip",), ("Connection: close",), ('If-None-Match: "x"',))
+    made = [await _connect(studio, 1 << 16) for _ in kinds * 2]
+    for each, headers in zip(made, kinds * 2, strict=True):
+        await loop.sock_sendall(each, _request(query, *headers))
+    await _waiting(studio, len(made))
+    await a.part(NEXT, 0, 1)
+    plain = (await studio.get("v0/media.m3u8")).body
+    for each, headers in zip(made, kinds * 2, strict=True):
+        with each:
+            [(head, body)] = await _answers(each, 1)
+            packed = "Accept-Encoding: gzip" in headers
+            assert (b"Content-Encoding: gzip" in head) == packed
+            assert (gzip.decompress(body) if packed else body) == plain
+            assert (b"\r\nConnection: close" in head) == ("Connection: close" in headers)
+
+
+async def test_who_does_not_read_holds_up_nobody(studio: Studio) -> None:
+    [a] = await studio.ready("a")
+    await a.push(FIRST, 1)
+    loop, before, query = asyncio.get_running_loop(), 500, f"?_HLS_msn={NEXT}&_HLS_part=0"
+    with await _connect(studio, 1 << 10) as slow, await _connect(studio, 1 << 16) as quick:
+        row = _request("") * before + _request(query)
+        writing = asyncio.create_task(loop.sock_sendall(slow, row))
+        await loop.sock_sendall(quick, _request(query))
+        while "waiting_reloads 0" in (await studio.call("GET", "/metrics")).text:
+            pass
+        await a.part(NEXT, 0, 1)
+        [(_, newest)] = await _answers(quick, 1)
+        late = await _answers(slow, before + 1)
+        await writing
+    assert all(head.startswith(b"HTTP/1.1 200 ") for head, _ in late)
+    assert late[-1][1] == newest
