@@ -1,4 +1,4 @@
-"""nginx as in examples/nginx.conf before an origin, and nginx as a peer that serves a folder.
+"""nginx as in the chart's nginx.conf before an origin, and nginx as a peer that serves a folder.
 
 The program is Debian's, out of its package (hack/setup). The origin's tests use it too.
 """
@@ -14,9 +14,8 @@ from pathlib import Path
 from hack.commands import ROOT, free_port
 from hack.sources.senders import NGINX, process
 
-EXAMPLE = ROOT / "examples" / "nginx.conf"
+CONFIGURATION = ROOT / "charts" / "hitless" / "files" / "nginx.conf"
 START_S_MAX = 20.0
-_PLACES = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _FILES = """
 worker_processes 1;
 events {{ worker_connections 16384; }}
@@ -25,6 +24,11 @@ http {{
   sendfile on;
   tcp_nopush on;
   keepalive_requests 100000;
+  client_body_temp_path {own}/client_body;
+  proxy_temp_path {own}/proxy;
+  fastcgi_temp_path {own}/fastcgi;
+  uwsgi_temp_path {own}/uwsgi;
+  scgi_temp_path {own}/scgi;
   types {{ video/mp4 m4s; }}
   server {{
     listen 8081;
@@ -38,8 +42,9 @@ http {{
 
 @contextmanager
 def before(origin: str, folder: Path, workers: int = 1) -> Iterator[str]:
-    """The example before an origin of this URL; nginx's own URL. folder: an empty one."""
-    text = EXAMPLE.read_text()
+    """What the chart runs, before an origin of this URL; nginx's own URL. folder: an empty one."""
+    text = CONFIGURATION.read_text()
+    text = _changed(text, " /tmp/", f" {folder}/")
     text = _changed(text, "127.0.0.1:8080", origin.removeprefix("http://"))
     text = _changed(text, "/var/cache/hitless", str(folder / "cache"))
     text = _changed(text, "worker_processes auto", f"worker_processes {workers}")
@@ -50,7 +55,7 @@ def before(origin: str, folder: Path, workers: int = 1) -> Iterator[str]:
 @contextmanager
 def files(served: Path, folder: Path) -> Iterator[str]:
     """nginx that serves a folder and does nothing else; its URL. folder: an empty one."""
-    with _running(_FILES.format(folder=served), folder) as url:
+    with _running(_FILES.format(folder=served, own=folder), folder) as url:
         yield url
 
 
@@ -63,8 +68,6 @@ def pid(folder: Path) -> int:
 def _running(text: str, folder: Path) -> Iterator[str]:
     port = free_port()
     text = _changed(text, "listen 8081", f"listen 127.0.0.1:{port}")
-    own = "\n".join(f"  {place}_temp_path {folder}/{place};" for place in _PLACES)
-    text = _changed(text, "access_log off;", f"access_log off;\n{own}")
     conf = folder / "nginx.conf"
     # A worker of root would be nobody, who can't read what the tests' folders hold.
     conf.write_text(f"user root;\ndaemon off;\npid {folder}/pid;\n{text}")
@@ -75,7 +78,7 @@ def _running(text: str, folder: Path) -> Iterator[str]:
 
 def _changed(text: str, old: str, new: str) -> str:
     if old not in text:
-        raise RuntimeError(f"{EXAMPLE.name} lacks {old!r}")
+        raise RuntimeError(f"{CONFIGURATION.name} lacks {old!r}")
     return text.replace(old, new)
 
 

@@ -163,8 +163,8 @@ def test_viewers_are_kept_out_when_it_is_said_where_they_come_from() -> None:
     stranger = ("default", {"app": "curious"})
     assert allowed(named("NetworkPolicy", "hitless-origin"), stranger, "http")
     told = named("NetworkPolicy", "hitless-origin", *EVERYTHING)
-    assert not allowed(told, stranger, "http")
-    assert allowed(told, ("ingress", {"app": "proxy"}), "http")
+    assert not allowed(told, stranger, "viewers")
+    assert allowed(told, ("ingress", {"app": "proxy"}), "viewers")
     assert not allowed(named("NetworkPolicy", "hitless-operator", *EVERYTHING), stranger, "health")
 
 

@@ -121,6 +121,18 @@ app.kubernetes.io/managed-by: hitless-operator
 {{- end -}}
 {{- end -}}
 
+{{/* nginx before the origin: the file that stands alone too, with what the values say. */}}
+{{- define "hitless.frontText" -}}
+{{- $front := .Values.origin.front -}}
+{{- .Files.Get "files/nginx.conf"
+  | replace "worker_processes auto" (printf "worker_processes %v" $front.workers)
+  | replace "max_size=8g" (printf "max_size=%vg" $front.cacheGigabytes) -}}
+{{- end -}}
+
+{{- define "hitless.frontConfig" -}}
+{{ include "hitless.origin" . }}-front-{{ include "hitless.frontText" . | sha256sum | trunc 8 }}
+{{- end -}}
+
 {{- define "hitless.pullSecrets" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:

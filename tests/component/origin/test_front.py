@@ -1,4 +1,4 @@
-"""nginx before an origin, as examples/nginx.conf has it: viewers see no difference."""
+"""nginx before an origin, as the chart runs it: viewers see no difference."""
 
 from __future__ import annotations
 
