@@ -67,15 +67,20 @@ def fill(storage: Storage, channels: int, minutes: int) -> None:
         for track in described.tracks:
             store.write_init(0, track.name, init_segment(track))
         names = tuple(track.name for track in described.tracks)
-        store.append([journal.EncoderLine(encoder=ENCODER, inits=names)])
+        lines: list[journal.Line] = [journal.EncoderLine(encoder=ENCODER, inits=names)]
+        store.append(lines)
         for segment in range(FIRST, FIRST + segments):
-            publish(store, segment, names)
+            lines.append(publish(store, segment, names))
+            if store.wants_compaction():  # as a channel does
+                snapshot = journal.replay(lines)
+                store.compact(snapshot)
+                lines = [snapshot]
         store.close()
     storage.close()
 
 
-def publish(store: ChannelStorage, segment: int, names: Sequence[str]) -> None:
-    """One segment of the encoder."""
+def publish(store: ChannelStorage, segment: int, names: Sequence[str]) -> journal.PublishLine:
+    """One segment of the encoder; the journal's line of it."""
     for name in names:
         place = Place(segment=segment, encoder=ENCODER, track=name)
         store.keep(store.stage(BODY, place, 1), place, 1)
@@ -89,6 +94,7 @@ def publish(store: ChannelStorage, segment: int, names: Sequence[str]) -> None:
         at_us=segment * SEGMENT_S * 1_000_000,
     )
     store.publish(segment, ENCODER, names, [line])
+    return line
 
 
 def started(arguments: Sequence[str], path: str) -> Start:

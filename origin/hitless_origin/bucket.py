@@ -4,6 +4,8 @@ What a channel has below `{prefix}/channels/{namespace}/{channel}/`:
 
     description.json, init/{track}.mp4, editions/{n}/…    as in a channel's folder (store.py)
     journal/{number}.jsonl          the lines of one append; or a snapshot, and older ones are gone
+    index/{first}-{last}.json       what is on air of these segments (index.py), so that a start
+                                    need not list it
     media/{k}/{encoder}/{priority}-{track}-{own}.m4s   pushes, each under a name of its own. The
                                     journal says whose are on air: the others' are deleted then
 
@@ -21,21 +23,22 @@ import logging
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from hitless_origin import journal
+from hitless_origin import index, journal
 from hitless_origin.errors import StartError, StoreError
 from hitless_origin.folder import FolderStorage
 from hitless_origin.names import ChannelKey, is_label
 from hitless_origin.objects import BucketError, Object, Objects, TakenError
 from hitless_origin.storage import Pending, Place
 from hitless_origin.store import ChannelStore
+from hitless_origin.window import Window
 
 CACHE = "bucket"  # apart from channels that an origin without a bucket has in the same folder
-JOURNAL_OBJECTS_MAX = 256  # then a snapshot replaces them
+JOURNAL_OBJECTS_MAX = 64  # then a snapshot replaces them; a start reads them all
 LEFTOVERS_MAX = 1000  # objects deleted with one request
 _NUMBER_WIDTH = 12
 _MEDIA = re.compile(
@@ -101,6 +104,7 @@ class BucketChannel(ChannelStore):
         self._pushed: dict[int, dict[str, Tracks]] = {}  # by segment and encoder: undecided
         self._staged: dict[Path, Object] = {}
         self._leftovers: set[str] = set()  # names that are still to be deleted
+        self._spans: list[index.Span] = []  # in the bucket, joined
         self._next = 0  # number of the next object of the journal
         self._appended = 0  # objects that the journal has
         self._doubtful: bytes | None = None  # of the next number: written, or not
@@ -114,11 +118,11 @@ class BucketChannel(ChannelStore):
         """Read what the bucket has. Raises OSError, StoreError."""
         shutil.rmtree(self._root, ignore_errors=True)
         super().open()
-        listed = self._objects.listed()
-        media = [each for each in listed if each.name.startswith("media/")]
-        others = (each.name for each in listed if not each.name.startswith("media/"))
-        bodies = self._objects.get_all(others)
+        bodies = self._objects.get_all(self._small())
         lines: list[journal.Line] = []
+        spans = [name for name in bodies if name.startswith(f"{index.FOLDER}/")]
+        self._spans = index.read(bodies.pop(name) for name in spans)
+        self._leave_spans(set(spans).difference(span.name for span in self._spans))
         for name, body in bodies.items():
             found = _JOURNAL.fullmatch(name)
             if found is None:
@@ -126,9 +130,19 @@ class BucketChannel(ChannelStore):
                 continue
             lines += journal.read(body)
             self._next, self._appended = int(found["number"]) + 1, self._appended + 1
-        self._sort(media, lines)
+        self._sort(lines)
         self._tidy()
         return lines
+
+    def _small(self) -> list[str]:
+        """All but media."""
+        objects, folders = self._objects.level()
+        names = [each.name for each in objects]
+        for folder in folders:
+            if folder != "media":
+                below = self._objects.below(f"{folder}/").listed()
+                names += [f"{folder}/{each.name}" for each in below]
+        return names
 
     def _put_file(self, name: str, body: bytes) -> None:
         path = self._root / name
@@ -137,12 +151,34 @@ class BucketChannel(ChannelStore):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
 
-    def _sort(self, media: Iterable[Object], lines: Iterable[journal.Line]) -> None:
+    def _media(self, window: journal.WindowLine | None) -> list[Object]:
+        """Pushes in the bucket, by name, but those of the window that the index knows."""
+        media = self._objects.below("media/")
+        found = None
+        if window is not None and self._spans:
+            first = max(window.first, self._spans[0].first)
+            last = self._spans[-1].last
+            if first <= last <= window.last and index.is_ordered(first, last):
+                found = media.listed_outside(str(first), str(last + 1))
+                if found is not None:
+                    self._take_known(window.value(), first)
+        found = media.listed() if found is None else found
+        return [Object(name=f"media/{each.name}", size=each.size) for each in found]
+
+    def _take_known(self, window: Window, first: int) -> None:
+        for span in self._spans:
+            for segment, tracks in span.objects.items():
+                if segment >= first and not window.is_gap(segment):
+                    self._published[segment] = {
+                        track: Object(name=name, size=size)
+                        for track, (name, size) in tracks.items()
+                    }
+
+    def _sort(self, lines: Sequence[journal.Line]) -> None:
         """What is on air, by the journal; what is undecided; the rest is left over."""
-        lines = tuple(lines)
         window = journal.replay(lines).window
         chosen = {ln.segment: ln.encoder for ln in lines if isinstance(ln, journal.PublishLine)}
-        for place, each in _places(media):
+        for place, each in _places(self._media(window)):
             of_encoder = self._pushed.setdefault(place.segment, {}).setdefault(place.encoder, {})
             if place.track in of_encoder:  # a raise of its priority, or a resend, was cut short
                 self._leave([of_encoder[place.track]])
@@ -180,7 +216,8 @@ class BucketChannel(ChannelStore):
         """Remove the objects and the folder."""
         super().remove()
         self._objects.delete([each.name for each in self._objects.listed()])
-        self._published, self._pushed, self._next, self._appended = {}, {}, 0, 0
+        self._published, self._pushed, self._spans = {}, {}, []
+        self._next = self._appended = 0
 
     # --- editions -----------------------------------------------------------------------------
 
@@ -309,12 +346,34 @@ class BucketChannel(ChannelStore):
         return self._appended > JOURNAL_OBJECTS_MAX and not self._leftovers
 
     def compact(self, snapshot: journal.Snapshot) -> None:
-        """Write a snapshot, then delete what it replaces."""
+        """Write what is on air and a snapshot, then delete what they replace."""
+        self._write_span()
         replaced = [_journal_name(self._next - 1 - n) for n in range(self._appended)]
         self._write_journal(journal.write([snapshot]))
         self._appended = 1
         self._leave(Object(name=name, size=0) for name in replaced)
         self._tidy()
+
+    def _write_span(self) -> None:
+        """Of what was published since the last one; spans of which nothing is left go."""
+        since = self._spans[-1].last + 1 if self._spans else 0
+        new = {k: tracks for k, tracks in self._published.items() if k >= since}
+        if new:
+            objects = {
+                segment: {track: (each.name, each.size) for track, each in tracks.items()}
+                for segment, tracks in new.items()
+            }
+            span = index.Span(first=since or min(new), last=max(new), objects=objects)
+            with self._counting:
+                self._leftovers.discard(span.name)
+            self._objects.put(span.name, span.model_dump_json().encode())
+            self._spans.append(span)
+        first = min(self._published, default=0)
+        self._leave_spans(span.name for span in self._spans if span.last < first)
+        self._spans = [span for span in self._spans if span.last >= first]
+
+    def _leave_spans(self, names: Iterable[str]) -> None:
+        self._leave(Object(name=name, size=0) for name in names)
 
     def _write_journal(self, body: bytes) -> None:
         """Create the next object. Raises BucketError; then it may be there or not."""

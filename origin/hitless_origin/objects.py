@@ -13,11 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta  # of the type stubs only
 
 SCHEME = "s3"
 CALLS_AT_A_TIME = 16  # when many are read, as at a start
@@ -133,19 +137,52 @@ class Objects:
             found = obstore.list(
                 self._store, self._prefix or None, chunk_size=LISTED_AT_A_TIME
             ).collect()
-        objects = (
-            Object(name=meta["path"].removeprefix(self._prefix), size=meta["size"])
-            for meta in found
-        )
-        return sorted(objects, key=lambda each: each.name)
+        return sorted(self._read(found), key=lambda each: each.name)
+
+    def listed_outside(self, first: str, end: str) -> list[Object] | None:
+        """Those whose first part comes before `first`, or is `end` or comes after it, by name.
+
+        None: the bucket has no such order, as a directory bucket of S3 Express.
+        """
+        with ThreadPoolExecutor(2, thread_name_prefix="bucket") as pool:
+            before, after = pool.map(self._span, ("", end), (first, None))
+        if before is None or after is None:
+            return None
+        return sorted([*before, *after], key=lambda each: each.name)
+
+    def _span(self, first: str, end: str | None) -> list[Object] | None:
+        """Those whose first part is `first` or later, and before `end`; None: not in order."""
+        offset = f"{self._prefix}{first}" if first else None
+        objects: list[Object] = []
+        newest = f"{first}/" if first else ""
+        with _failures(self._prefix):
+            for page in obstore.list(
+                self._store, self._prefix or None, offset=offset, chunk_size=LISTED_AT_A_TIME
+            ):
+                for each in self._read(page):
+                    folder = f"{each.name.partition('/')[0]}/"
+                    if folder < newest:
+                        return None
+                    if end is not None and folder >= f"{end}/":
+                        return objects
+                    newest = folder
+                    objects.append(each)
+        return objects
+
+    def _read(self, page: Iterable[ObjectMeta]) -> Iterator[Object]:
+        for meta in page:
+            yield Object(name=meta["path"].removeprefix(self._prefix), size=meta["size"])
 
     def folders(self) -> list[str]:
         """The first parts of longer names."""
+        return self.level()[1]
+
+    def level(self) -> tuple[list[Object], list[str]]:
+        """Objects whose names have one part, and the first parts of longer names."""
         with _failures(self._prefix):
             found = obstore.list_with_delimiter(self._store, self._prefix or None)
-        return sorted(
-            path.removeprefix(self._prefix).strip("/") for path in found["common_prefixes"]
-        )
+        folders = (path.removeprefix(self._prefix).strip("/") for path in found["common_prefixes"])
+        return list(self._read(found["objects"])), sorted(folders)
 
 
 @contextmanager

@@ -26,10 +26,11 @@ from tests.component.origin.test_publishing import (  # noqa: F401
 
 from hitless_origin.__main__ import storage_of
 from hitless_origin.errors import StartError
-from hitless_origin.objects import BucketError, Objects
+from hitless_origin.objects import BucketError, Object, Objects
 from hitless_origin.origin import Origin
 
 TRACKS = ("v0", "v1", "audio")
+LISTED_OUTSIDE = Objects.listed_outside
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,38 @@ async def test_what_left_the_window_leaves_the_bucket(
     assert await a.push(FIRST + 40, 1) == [201, 201, 201]
     report = await studio.report()
     assert (report.last_segment, report.gaps) == (FIRST + 40, 0)
+
+
+async def test_an_index_stands_for_a_list_of_the_window(
+    studio: Studio, server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hitless_origin.bucket.JOURNAL_OBJECTS_MAX", 4)
+    a, b = await studio.ready("a", "b")
+    for k in range(FIRST, FIRST + 9):
+        await a.push(k, 1)
+    await b.push(FIRST + 9, 1)
+    await a.track("v0", FIRST + 10, 1)
+    asked: list[int] = []
+
+    def some(objects: Objects, first: str, end: str) -> list[Object] | None:
+        found = LISTED_OUTSIDE(objects, first, end)
+        asked.append(len(found or ()))
+        return found
+
+    monkeypatch.setattr(Objects, "listed_outside", some)
+    assert any(name.startswith("index/") for name in objects(server, bucket))
+    before = (await studio.get("v0/media.m3u8")).body
+    await studio.restart()
+    assert (await studio.get("v0/media.m3u8")).body == before
+    media = [name for name in objects(server, bucket) if name.startswith("media/")]
+    assert len(asked) == 1
+    assert 0 < asked[0] < len(media), "what is on air is not listed"
+    assert (await studio.get(f"v0/{FIRST}.m4s")).body == a.media("v0", FIRST)
+    assert (await studio.get(f"v0/{FIRST + 9}.m4s")).body == b.media("v0", FIRST + 9)
+    assert (await a.track("v0", FIRST + 10, 1)).status == 200, "it was kept"
+    monkeypatch.setattr(Objects, "listed_outside", lambda *_: None)
+    await studio.restart()
+    assert (await studio.get("v0/media.m3u8")).body == before, "also from the list alone"
 
 
 async def test_a_bucket_that_is_away_loses_nothing(studio: Studio, server: S3Server) -> None:
