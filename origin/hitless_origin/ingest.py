@@ -24,7 +24,13 @@ from hitless_origin.cmaf import judge_init, judge_part, judge_segment
 from hitless_origin.description import read_description
 from hitless_origin.edition import Edition
 from hitless_origin.errors import PushRefused
-from hitless_origin.names import IngestPath, is_encoder, is_priority, parse_ingest
+from hitless_origin.names import (
+    IngestPath,
+    is_beside,
+    is_encoder,
+    is_priority,
+    parse_ingest,
+)
 from hitless_origin.origin import Origin
 from hitless_origin.push import Answer, PartBody, PartPush, SegmentPush
 from hitless_origin.refusals import (
@@ -37,6 +43,8 @@ from hitless_origin.refusals import (
 from hitless_origin.settings import PlainInput
 from hitless_origin.space import is_full
 from hitless_origin.storage import Place
+from hitless_origin.stream_split import Cut, SegmentCutter
+from hitless_origin.streams import Streams
 from hitless_origin.tokens import TokenCheck
 from hitless_wire.ingest import (
     DISCONTINUITY_ALLOWED,
@@ -49,6 +57,7 @@ from hitless_wire.ingest import (
 
 DESCRIPTION_BYTES_MAX = 64 * 1024
 INIT_BYTES_MAX = 64 * 1024
+IGNORED_BYTES_MAX = 4 * 1024 * 1024
 SEGMENT_BYTES_LEAST = 1024 * 1024  # allowed whatever the description says
 SEGMENT_BYTES_MAX = 128 * 1024 * 1024
 _BANDWIDTH_SLACK = 4  # times what the track's peak bandwidth makes of a segment
@@ -68,6 +77,9 @@ class Ingest:
         self._settings = origin.settings
         self._running: set[asyncio.Task[web.Response]] = set()
         self._uploads = asyncio.Semaphore(origin.settings.uploads_max)
+        self._streams = Streams(
+            init_bytes_max=INIT_BYTES_MAX, wait_s_max=origin.settings.upload_s_max
+        )
 
     async def put(self, request: web.Request) -> web.Response:
         """One push."""
@@ -85,6 +97,10 @@ class Ingest:
             return None
         self.answers[refusal.status] += 1
         return _refused(request, refusal)
+
+    def end_streams(self) -> None:
+        """No long push goes on."""
+        self._streams.close()
 
     async def close(self) -> None:
         """Wait for the pushes of clients that have gone: nothing more of their bodies comes."""
@@ -105,17 +121,22 @@ class Ingest:
             log.exception("push to %s failed", request.path, extra=_told(request))
             error = PushRefused(503, "the disk failed", hint="push it again", retry_after_s=1)
             return _refused(request, error)
+        if answer is Answer.IGNORED:
+            return web.Response(status=answer.value)
         return web.json_response({"status": answer.name.lower()}, status=answer.value)
 
     async def _take(self, request: web.Request) -> Answer:
         path = parse_ingest(request.rel_url.raw_path)
-        if path is None:
+        plain = self._plain(request)
+        if plain is not None and _is_ignored(request):
+            await self._body(request, IGNORED_BYTES_MAX)
+            return Answer.IGNORED
+        if path is None or request.method == hdrs.METH_DELETE or (path.stream and plain is None):
             raise not_allowed(request.rel_url.raw_path)
         unwelcome = self._refusal(request, path)
         if unwelcome is not None:
             raise unwelcome
         encoder = request.headers.get(HEADER_ENCODER, "")
-        plain = self._plain(request)
         if plain is not None:
             encoder = plain.encoder
         if not is_encoder(encoder):
@@ -131,6 +152,8 @@ class Ingest:
         if channel is None:
             raise not_introduced(encoder, "description")
         try:
+            if path.stream:
+                return await self._stream(request, channel, path.track, encoder)
             if path.segment is None:
                 return await self._init(request, channel, path.track, encoder)
             place = Place(segment=path.segment, encoder=encoder, track=path.track)
@@ -174,9 +197,44 @@ class Ingest:
         facts = judge_init(body, track)
         return await channel.take_init(encoder, name, body, facts)
 
+    async def _stream(
+        self, request: web.Request, channel: Channel, name: str, encoder: str
+    ) -> Answer:
+        """A track in one long push. Its header first, then each segment when it is whole."""
+
+        def edition() -> Edition:
+            return channel.introductions.edition_of(encoder)
+
+        async def init(body: bytes) -> None:
+            facts = judge_init(body, _track(channel, edition(), name))
+            await channel.take_init(encoder, name, body, facts)
+
+        def cutter(facts: InitFacts) -> tuple[SegmentCutter, int]:
+            track, timeline = _track(channel, edition(), name), edition().timeline
+            limit = segment_bytes_max(track, timeline)
+            return SegmentCutter(track, timeline, facts, limit), limit
+
+        async def segment(cut: Cut) -> Answer:
+            place = Place(segment=cut.segment, encoder=encoder, track=name)
+            admitted = _admit(request, channel, place, self._settings.plain)
+            try:
+                return await self._take_body(admitted, cut.body)
+            except PushRefused as refusal:
+                if channel.deliveries.get(place) is None:
+                    raise
+                channel.note_refusal(
+                    encoder, refusal
+                )  # encoded anew after a break: the first stays
+                return Answer.HELD
+
+        _track(channel, edition(), name)
+        return await self._streams.take(request, init=init, cutter=cutter, segment=segment)
+
     async def _segment(self, request: web.Request, channel: Channel, place: Place) -> Answer:
         admitted = _admit(request, channel, place, self._plain(request))
-        body = await self._body(request, admitted.bytes_max)
+        return await self._take_body(admitted, await self._body(request, admitted.bytes_max))
+
+    async def _take_body(self, admitted: _Admitted, body: bytes) -> Answer:
         try:
             staged, parts = await asyncio.to_thread(_check_and_stage, admitted, body)
         except OSError as error:
@@ -185,13 +243,13 @@ class Ingest:
             await self._origin.make_room(len(body))
             staged, parts = await asyncio.to_thread(_check_and_stage, admitted, body)
         push = SegmentPush(
-            place=place,
+            place=admitted.place,
             priority=admitted.priority,
             digest=hashlib.sha256(body).hexdigest(),
             staged=staged,
             parts=parts,
         )
-        return await channel.take_segment(push)
+        return await admitted.channel.take_segment(push)
 
     async def _part(
         self, request: web.Request, channel: Channel, place: Place, part: int
@@ -306,6 +364,11 @@ def _track(channel: Channel, edition: Edition, name: str) -> TrackDescription:
         known = [track.name for track in edition.description.tracks]
         raise unknown_track(channel.key, name, known)
     return track
+
+
+def _is_ignored(request: web.Request) -> bool:
+    """What muxers do beside pushing: manifests of theirs, and removing what left these."""
+    return request.method == hdrs.METH_DELETE or is_beside(request.rel_url.raw_path)
 
 
 def _may_differ(request: web.Request) -> bool:

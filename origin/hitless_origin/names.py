@@ -27,6 +27,15 @@ _INGEST = re.compile(
     rf"(?P<segment>{NUMBER})(?:\.(?P<part>{NUMBER}))?{re.escape(SEGMENT_SUFFIX)}))"
 )
 
+# DASH-IF Live Media Ingest v1.2: a track in one long push. And what its senders put beside media.
+_STREAM = re.compile(
+    rf"/ingest/(?P<namespace>{LABEL})/(?P<channel>{LABEL})/Streams\((?P<track>{TRACK})\.cmf[vam]\)"
+)
+_BESIDE = re.compile(
+    rf"/ingest/{LABEL}/{LABEL}/(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/){{0,2}}"
+    r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.(?:mpd|m3u8)"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ChannelKey:
@@ -43,17 +52,22 @@ class ChannelKey:
 class IngestPath:
     """Where a push goes. track None: the description. segment None: the track's init segment.
 
-    part None: a whole segment.
+    part None: a whole segment. stream: the init segment and all after it, in one push.
     """
 
     key: ChannelKey
     track: str | None = None
     segment: int | None = None
     part: int | None = None
+    stream: bool = False
 
 
 def parse_ingest(raw_path: str) -> IngestPath | None:
     """The undecoded path of a push; None when it is no path that may be pushed to."""
+    match = _STREAM.fullmatch(raw_path)
+    if match is not None:
+        key = ChannelKey(namespace=match["namespace"], channel=match["channel"])
+        return IngestPath(key=key, track=match["track"], stream=True)
     match = _INGEST.fullmatch(raw_path)
     if match is None:
         return None
@@ -66,6 +80,11 @@ def parse_ingest(raw_path: str) -> IngestPath | None:
         segment=segment,
         part=None if match["part"] is None else int(match["part"]),
     )
+
+
+def is_beside(raw_path: str) -> bool:
+    """Whether an MPD or playlist is pushed beside a channel's media."""
+    return _BESIDE.fullmatch(raw_path) is not None
 
 
 def is_label(text: str) -> bool:

@@ -17,6 +17,7 @@ class Answer(Enum):
     STORED = 201
     KEPT = 202  # a part; others of its segment are missing
     HELD = 200  # a resend of what the channel holds
+    IGNORED = 204  # nothing that an origin needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,6 +156,7 @@ def make_app(origin: Origin) -> web.Application:
     async def wake(_: web.Application) -> None:
         waits.close()
         events.close()
+        ingest.end_streams()
         for channel in origin.channels.values():
             channel.bell.ring()
 
@@ -183,6 +184,8 @@ def make_app(origin: Origin) -> web.Application:
         *Pages(origin, ingest, waits, players).routes(),
         web.route("*", r"/{path:[\s\S]*}", _nowhere),
     ]
+    if origin.settings.plain is not None:
+        routes.insert(0, web.delete(r"/ingest/{path:[\s\S]*}", ingest.put))
     for route in routes:
         route.kwargs["expect_handler"] = _expectation
     for route in pushes:

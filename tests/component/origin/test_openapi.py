@@ -45,7 +45,7 @@ async def test_it_names_every_route(studio: Studio) -> None:
     assert routes - catches == gets
     puts = {path for path, row in document["paths"].items() if "put" in row}
     assert all(parse_ingest(path.format(**FILLED)) for path in puts)
-    assert len(puts) == 4
+    assert len(puts) == 5
 
 
 async def test_a_crawler_finds_no_fault(tmp_path: Path) -> None:
