@@ -348,11 +348,22 @@ def test_origin_and_operator_have_the_same_keys_and_nobody_has_without() -> None
     assert "value: optional" in rendered(*EVERYTHING)
 
 
+def test_a_plain_input_is_said_to_the_origin() -> None:
+    def given(*values: str) -> list[str]:
+        args = named("Deployment", "hitless-origin", *values)["spec"]["template"]["spec"]
+        return [each for each in args["containers"][0]["args"] if "plain" in each]
+
+    assert given() == []
+    assert given("--set", "origin.plainInputs={studio:7}") == ["--plain-input=studio:7"]
+
+
 def test_values_that_make_no_sense_are_refused() -> None:
     for wrong in (
         "operator.replcias=1",
         "operator.logFormat=xml",
         "origin.enabled=false",
+        "origin.plainInputs={studio:07}",
+        "origin.plainInputs={a:1,b:2}",
         "networkPolicy.apiServerPorts={}",
         "metrics.podMonitor.interval=often",
         "evictionWebhook.existingSecret=mine",
