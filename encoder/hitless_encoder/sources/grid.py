@@ -111,7 +111,7 @@ class Grid:
         self.agreement = Agreement.ABSENT
         self._expects_statements = tolerance_us is not None
         self._watch = StepWatch(max(1, timeline.frame_at(tolerance_us or 0)))
-        self._waits_ticks_since: int | None = None
+        self._waits_since_us: int | None = None
 
     @property
     def newest_frame(self) -> int | None:
@@ -290,9 +290,9 @@ class Grid:
 
     def _waits(self, wall_us: int) -> bool:
         """Whether the first statement may still come."""
-        if self._waits_ticks_since is None:
-            self._waits_ticks_since = wall_us
-        waited_us = wall_us - self._waits_ticks_since
+        if self._waits_since_us is None:
+            self._waits_since_us = wall_us
+        waited_us = wall_us - self._waits_since_us
         return self._expects_statements and waited_us < STATEMENT_SECONDS_MAX * MICROSECONDS
 
     def _is_step(self, frame: int, told: int, stated: Stated | None) -> bool:
