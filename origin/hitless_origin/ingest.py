@@ -222,9 +222,8 @@ class Ingest:
             except PushRefused as refusal:
                 if channel.deliveries.get(place) is None:
                     raise
-                channel.note_refusal(
-                    encoder, refusal
-                )  # encoded anew after a break: the first stays
+                # encoded anew after a break: the first stays
+                channel.note_refusal(encoder, refusal)
                 return Answer.HELD
 
         _track(channel, edition(), name)
