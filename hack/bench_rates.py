@@ -71,7 +71,14 @@ def kbps(settings: VideoSettings, segment: Sequence[Planes]) -> float:
     return bits * FPS / len(segment) / 1000
 
 
-def row(codec: str, control: RateControl, target: int, shown: Sequence[list[Planes]]) -> str:
+def row(
+    codec: str,
+    control: RateControl,
+    target: int,
+    shown: Sequence[list[Planes]],
+    *,
+    in_parts: bool,
+) -> str:
     """One line of the table."""
     abr = control is RateControl.ABR
     profile = Profile(
@@ -85,7 +92,9 @@ def row(codec: str, control: RateControl, target: int, shown: Sequence[list[Plan
     )
     frames = len(shown[0])
     line = Timeline(rate_num=FPS, rate_den=1, segment_frames=frames, gop_frames=frames)
-    settings = VideoSettings(profile=profile, timeline=line, preset=DEFAULT_PRESET)
+    settings = VideoSettings(
+        profile=profile, timeline=line, preset=DEFAULT_PRESET, in_parts=in_parts
+    )
     reached = [100 * kbps(settings, segment) / target for segment in shown]
     mean = sum(reached) / len(reached)
     figures = f"{mean:.0f} | {min(reached):.0f} to {max(reached):.0f}"
@@ -100,6 +109,7 @@ def main() -> None:
     parser.add_argument("--kbps", action="append", type=int)
     parser.add_argument("--segment-frames", type=int, default=2 * FPS)
     parser.add_argument("--segments", type=int, default=90)
+    parser.add_argument("--parts", action="store_true", help="as for a channel in low latency")
     options = parser.parse_args()
     av.logging.set_level(av.logging.ERROR)
     shown = list(segments(options.clips, options.segment_frames, options.segments))
@@ -110,7 +120,7 @@ def main() -> None:
     for codec in options.codec or SOFTWARE:
         for control in (RateControl.ABR, RateControl.CBR):
             for target in options.kbps or (200, 500):
-                print(row(codec, control, target, shown), flush=True)
+                print(row(codec, control, target, shown, in_parts=options.parts), flush=True)
 
 
 if __name__ == "__main__":

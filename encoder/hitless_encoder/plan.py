@@ -31,9 +31,11 @@ class Media:
 
 def plan_media(config: EncoderConfig, preset: str) -> Media:
     """The plan of a configuration. Raises ConfigurationError, CodecError, TimelineError."""
-    timeline = config.timeline.resolve()
+    timeline, parts = config.timeline.resolve(), config.timeline.parts()
     settings = tuple(
-        video.VideoSettings(profile=profile, timeline=timeline, preset=preset)
+        video.VideoSettings(
+            profile=profile, timeline=timeline, preset=preset, in_parts=parts is not None
+        )
         for profile in config.profiles
     )
     rates = config.bit_rate_box
@@ -59,7 +61,7 @@ def plan_media(config: EncoderConfig, preset: str) -> Media:
     )
     return Media(
         timeline=timeline,
-        parts=config.timeline.parts(),
+        parts=parts,
         video=settings,
         description=description,
         inits=inits,

@@ -27,11 +27,15 @@ _BITEXACT = 1 << 23
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoSettings:
-    """All that decides the bytes of a rendition, given its pictures."""
+    """All that decides the bytes of a rendition, given its pictures.
+
+    in_parts: its viewers get it while it is made, so each picture is to come out at once.
+    """
 
     profile: Profile
     timeline: Timeline
     preset: str
+    in_parts: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -42,7 +46,7 @@ class VideoSettings:
     @property
     def rate(self) -> Rate:
         """What rate control is told."""
-        return rate_of(self.profile)
+        return rate_of(self.profile, in_parts=self.in_parts)
 
     @property
     def peak_bps(self) -> int:

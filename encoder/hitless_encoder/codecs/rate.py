@@ -32,6 +32,12 @@ CORRECTION_PERCENT: Mapping[tuple[str, RateControl], int] = {
     (MPEG4, RateControl.ABR): 72,
     (MPEG4, RateControl.CBR): 86,
 }
+# The same without a look-ahead, which channels in parts do without.
+_CORRECTION_IN_PARTS: Mapping[tuple[str, RateControl], int] = {
+    (H264, RateControl.ABR): 102,
+    (HEVC, RateControl.ABR): 98,
+    (HEVC, RateControl.CBR): 100,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +59,13 @@ class Rate:
         return int(self.max_kbps * 1000 * (1 + _VBV_START * VBV_SECONDS / seconds)) + 1
 
 
-def rate_of(profile: Profile) -> Rate:
+def rate_of(profile: Profile, *, in_parts: bool) -> Rate:
     """The corrected rate of a profile."""
     control = profile.rate_control
-    percent = CORRECTION_PERCENT.get((family(profile.codec), control), 100)
+    key = (family(profile.codec), control)
+    percent = CORRECTION_PERCENT.get(key, 100)
+    if in_parts:
+        percent = _CORRECTION_IN_PARTS.get(key, percent)
     wanted = {
         RateControl.CAPPED_CRF: None,
         RateControl.ABR: profile.target_kbps,

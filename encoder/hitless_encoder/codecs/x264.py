@@ -27,6 +27,9 @@ _CHROMA_OFFSET_OF_PRESET = {
     "medium": 2,
     "slow": 2,
 }
+# A look-ahead holds back so many pictures: presets differ in it, so viewers at the live edge would
+# wait for those of a slower one, and for the first of them at the update that brings it.
+_AT_ONCE: dict[str, int | str] = {"rc-lookahead": 0, "mbtree": 0}
 
 
 class X264:
@@ -108,6 +111,7 @@ def x264_parameters(settings: VideoSettings) -> str:
             "threads": 1,
             "lookahead-threads": 1,
             "sync-lookahead": 0,
+            **(_AT_ONCE if settings.in_parts else {}),
             **_assembly(),
         }
     )

@@ -99,7 +99,8 @@ def x265_parameters(settings: VideoSettings) -> str:
             "keyint": line.gop_frames,
             "min-keyint": line.gop_frames,
             "scenecut": 0,
-            "rc-lookahead": LOOKAHEAD_FRAMES,
+            "rc-lookahead": 0 if settings.in_parts else LOOKAHEAD_FRAMES,
+            **({"cutree": 0} if settings.in_parts else {}),
             # rate control
             "vbv-maxrate": rate.max_kbps,
             "vbv-bufsize": rate.buffer_kbits,
