@@ -23,7 +23,6 @@ from hack.bench_origin.processes import (
     bare,
     cores,
     cpu_s,
-    family,
     origin,
     pinned,
     rss_kb,
@@ -65,9 +64,9 @@ def _segments(options: argparse.Namespace, folder: Path, filler: int) -> dict[st
             plain = stack.enter_context(front.files(folder / "static", folder / "files"))
             before = stack.enter_context(front.before(ours.url, folder / "front"))
         contenders = {
-            NGINX: (plain, family(front.pid(folder / "files"))),
+            NGINX: (plain, [front.pid(folder / "files")]),
             ALONE: (ours.url, [ours.pid]),
-            FRONT: (before, [*family(front.pid(folder / "front")), ours.pid]),
+            FRONT: (before, [front.pid(folder / "front"), ours.pid]),
         }
         rounds: list[dict[str, Load]] = []
         for _ in range(options.rounds + 1):

@@ -91,19 +91,20 @@ def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
     raise RunError(f"a server does not listen: {log.read_text()[-1000:]}")
 
 
-def family(pid: int) -> list[int]:
-    """A process and those that it has started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in family(int(child)))]
-
-
 def cpu_s(*pids: int) -> float:
-    """CPU seconds of these processes so far."""
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / _TICKS
+    """CPU seconds so far of these processes and all that they started, ended or not."""
+    return sum(_ticks(each) for pid in pids for each in _family(pid)) / _TICKS
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in _family(int(child)))]
+
+
+def _ticks(pid: int) -> int:
+    """A process's own, and those of its children that it has waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15])
 
 
 def rss_kb(pid: int) -> int:
