@@ -95,6 +95,7 @@ async def _rollback(channel: Channel) -> list[str]:
     faults = _judged("before the rollback", first, "Completed")
     await channel.until_delivering(ENCODERS)
     summary = await channel.rolled_back(ALIKE[1], SPARE)
+    channel.ask(ALIKE[0], SPARE)  # as its user would: only then a spare of this version can start
     return faults + _judged("the successor was killed", summary, "RolledBack")
 
 

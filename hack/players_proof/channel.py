@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +108,28 @@ class Channel:
 
     async def until_delivering(self, encoders: int) -> None:
         """Until so many encoders push what is published."""
+        await self._until_fed(lambda _, fed: len(fed) >= encoders)
+
+    async def until_a_spare_is_alike(self) -> None:
+        """Until one that was started after the encoder on air, so as the same version, delivers.
+
+        After an update the spare of the version before stands in until then: its bytes are others,
+        so in low latency it goes on at the next GOP only.
+        """
+
+        def met(on_air: str, fed: list[str]) -> bool:
+            return any(_number(i) > _number(on_air) and self._pid(i) is not None for i in fed)
+
+        await self._until_fed(met)
+
+    async def _until_fed(self, met: Callable[[str, list[str]], bool]) -> None:
+        """met: of the encoder on air, and those that push what is published."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 report = await self.report()
                 edge = (report.get("lastSegment") or 0) - 1
-                fed = [i for i in report.get("inputs", ()) if i["lastSegment"] >= edge]
-                if len(fed) >= encoders:
+                fed = [i["encoder"] for i in report.get("inputs", ()) if i["lastSegment"] >= edge]
+                if fed and met(report["selectedEncoder"], fed):
                     return
                 await asyncio.sleep(POLL_S)
 
@@ -138,7 +154,8 @@ class Channel:
         return self.told("summary")[-1]
 
     async def killed_with_a_spare(self) -> Row:
-        """SIGKILL the encoder on air; what the channel says of the spare."""
+        """SIGKILL the encoder on air as soon as a spare is alike; what the channel says of it."""
+        await self.until_a_spare_is_alike()
         before = len(self.told("notice", reason="StandbyTookOver"))
         self.kill((await self.report())["selectedEncoder"])
         await self.until(
@@ -149,12 +166,23 @@ class Channel:
 
     def kill(self, encoder: str) -> None:
         """SIGKILL one of our encoders."""
+        pid = self._pid(encoder)
+        if pid is None:
+            raise ProofError(f"no process of {encoder}")
+        os.kill(pid, signal.SIGKILL)
+
+    def _pid(self, encoder: str) -> int | None:
         for pid in below(self._process.pid):
-            found = Path(f"/proc/{pid}/environ").read_text(errors="replace")
-            if f'"encoderId":"{encoder}"' in found:
-                os.kill(pid, signal.SIGKILL)
-                return
-        raise ProofError(f"no process of {encoder}")
+            with contextlib.suppress(OSError):  # it ends just now
+                found = Path(f"/proc/{pid}/environ").read_text(errors="replace")
+                if f'"encoderId":"{encoder}"' in found:
+                    return pid
+        return None
+
+
+def _number(encoder: str) -> int:
+    """They are numbered as they are started."""
+    return int(encoder.rsplit("-", 1)[1])
 
 
 def write(file: Path, version: str, redundancy: str, parts: int) -> None:
@@ -163,7 +191,7 @@ def write(file: Path, version: str, redundancy: str, parts: int) -> None:
     fresh.replace(file)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def running(
     folder: Path, version: str, redundancy: str, parts: int = PART_FRAMES
 ) -> AsyncIterator[Channel]:

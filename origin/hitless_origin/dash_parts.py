@@ -14,7 +14,7 @@ from hitless_origin.hls import date_us
 from hitless_origin.hls_parts import hold_back_us
 from hitless_origin.view import ChannelView, Stretch, part_target_us
 
-_CODING_US = 500_000  # from the camera's picture to the part on the origin, besides the part itself
+_CODING_US = 250_000  # from the camera's picture to the part on the origin, besides the part itself
 _REFERENCE = 0  # Latency names the ProducerReferenceTime of each AdaptationSet by it
 
 

@@ -131,9 +131,9 @@ NUMBERED_PARTS = """<?xml version="1.0" encoding="UTF-8"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic" \
 profiles="urn:mpeg:dash:profile:isoff-live:2011" availabilityStartTime="1970-01-01T00:00:00Z" \
 publishTime="2025-11-24T16:00:07.000Z" minimumUpdatePeriod="PT2S" timeShiftBufferDepth="PT3S" \
-suggestedPresentationDelay="PT1.714S" minBufferTime="PT2S" maxSegmentDuration="PT2.1S">
+suggestedPresentationDelay="PT1.464S" minBufferTime="PT2S" maxSegmentDuration="PT2.1S">
 <ServiceDescription id="0">
-<Latency referenceId="0" target="1714" max="3714"/>
+<Latency referenceId="0" target="1464" max="3464"/>
 <PlaybackRate min="0.96" max="1.04"/>
 </ServiceDescription>
 <Period id="0" start="PT0S">
