@@ -43,6 +43,7 @@ Document = dict[str, Any]
 READY_S_MAX = 60.0
 END_S_MAX = 10.0
 CALL_S_MAX = 20.0
+_LISTENS = "0A"  # in the kernel's tables of sockets
 STARTS_MAX = 3  # a free port may be taken before the program has it
 USERS_MAX = 32
 AUDIT_MB_MAX = 10_000  # never rotated: who reads it reads it from its beginning
@@ -113,7 +114,7 @@ class Program:
         return self.process is not None and self.process.poll() is None
 
     def _listens_or_ended(self) -> bool:
-        return not self._runs() or _listens(self.port)
+        return self.process is None or not self._runs() or _listens(self.process.pid, self.port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,10 +373,18 @@ def _free_port() -> int:
         return port
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        client.settimeout(1.0)
-        return client.connect_ex(("127.0.0.1", port)) == 0
+def _listens(pid: int, port: int) -> bool:
+    """Whether this process does: another one may have taken the port before it."""
+    listening: set[str] = set()
+    try:
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENS and fields[1].endswith(f":{port:04X}"):
+                    listening.add(f"socket:[{fields[9]}]")
+        return any(str(each.readlink()) in listening for each in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False  # it has closed one just now, or has ended
 
 
 def _is_ready(plane: ControlPlane) -> bool:
