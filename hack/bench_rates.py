@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hitless_encoder.video import DEFAULT_PRESET, SegmentEncoder, VideoSettings
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import Profile
+from hitless_wire.media_resources import Profile
 from hitless_wire.video_codecs import SOFTWARE, RateControl
 
 WIDTH, HEIGHT, FPS = 256, 144, 30

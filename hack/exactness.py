@@ -23,7 +23,7 @@ from hitless_encoder.codecs.base import PRESETS
 from hitless_encoder.sources.testpattern import TestPattern
 from hitless_encoder.video import DEFAULT_PRESET, SegmentEncoder, VideoSettings, describe
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import Profile
+from hitless_wire.media_resources import Profile
 from hitless_wire.video_codecs import SOFTWARE, RateControl
 
 WIDTH, HEIGHT, KBPS = 256, 144, 400

@@ -29,9 +29,9 @@ from hitless_encoder.video import DEFAULT_PRESET
 from hitless_handover.messages import Identity
 from hitless_handover.timeline import TimelineError
 from hitless_wire import exits, logs
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest_tokens import TOKEN_FILE_VARIABLE, TokenFile
 from hitless_wire.peers import GRPC_PORT, METRICS_PORT, Peers
-from hitless_wire.resources import EncoderConfig
 
 CONFIG_VARIABLE = "HITLESS_ENCODER_CONFIG"
 EXIT_CONFIGURATION = exits.CONFIGURATION

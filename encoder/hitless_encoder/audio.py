@@ -19,7 +19,7 @@ from hitless_encoder.errors import CodecError, ConfigurationError, not_here
 from hitless_encoder.mux import AudioHeader, BitRates, Sample, audio_init
 from hitless_encoder.pcm import Pcm
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES, Timeline
-from hitless_wire.resources import AAC, OPUS, AudioTrack
+from hitless_wire.media_resources import AAC, OPUS, AudioTrack
 
 _GLOBAL_HEADER = 1 << 22
 _BITEXACT = 1 << 23

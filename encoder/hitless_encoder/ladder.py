@@ -26,7 +26,7 @@ from hitless_encoder.sources.base import Block
 from hitless_encoder.video import SegmentEncoder, VideoSettings
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import AudioTrack, Profile
+from hitless_wire.media_resources import AudioTrack, Profile
 
 QUEUE_FRAMES = 10  # between two threads; covers the flush of x264's look-ahead at a segment's end
 QUEUE_SOUNDS = 64

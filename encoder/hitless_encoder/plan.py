@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from hitless_encoder import audio, video
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import Timeline
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest import ChannelDescription, TrackDescription
-from hitless_wire.resources import AudioTrack, EncoderConfig
+from hitless_wire.media_resources import AudioTrack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,8 @@ from hitless_encoder.sources import Agreement, Source, SourceState, open_source
 from hitless_encoder.tally import Tally
 from hitless_handover.leadership import Lead
 from hitless_handover.timeline import Anchor, Timeline
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest_tokens import TokenFile
-from hitless_wire.resources import EncoderConfig
 
 RECENT_SEGMENTS = 20  # more than the lag that a source may have
 FINISH_SPARE_US = 1_500_000  # on close, beyond the end of the segment in hand

@@ -12,7 +12,7 @@ from pathlib import Path
 from hitless_encoder.codecs.x264 import x264_parameters
 from hitless_encoder.video import DEFAULT_PRESET, VideoSettings
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import EncoderConfig
+from hitless_wire.encoder_config import EncoderConfig
 
 RATE = 30
 SEGMENT_FRAMES = 2 * RATE

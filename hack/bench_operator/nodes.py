@@ -31,8 +31,9 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import load_kube_config
 
 from hitless_operator.manifests import CONFIG_VARIABLE, CONTAINER_NAME
+from hitless_wire.encoder_config import EncoderConfig
+from hitless_wire.handover_resources import Handover
 from hitless_wire.ingest import report_path
-from hitless_wire.resources import EncoderConfig, Handover
 
 Document = dict[str, Any]
 NODE = "node-1"

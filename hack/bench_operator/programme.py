@@ -17,8 +17,8 @@ from hitless_handover.messages import EncoderReport, PeerPhase
 from hitless_handover.peer_model import Begin, Effect, Event, SendSamples
 from hitless_handover.timeline import MICROSECONDS
 from hitless_wire._gen import handover_pb2 as pb
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest import ChannelReport, SwitchReport
-from hitless_wire.resources import EncoderConfig
 
 SWITCHES_MAX = 50
 

@@ -21,7 +21,7 @@ from hack.bench_operator.processes import Child
 from hack.commands import free_port
 from hack.control_plane import MERGE, ROOT, ControlPlane, control_plane
 
-from hitless_wire.resources import Handover
+from hitless_wire.handover_resources import Handover
 
 Document = dict[str, Any]
 NAMESPACE = "live"

@@ -52,8 +52,8 @@ from hitless_wire._gen.handover_pb2_grpc import (
     add_EncoderServiceServicer_to_server,
 )
 from hitless_wire.codec import begin_from_wire, reply_to_wire, report_to_wire
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.peers import GRPC_PORT
-from hitless_wire.resources import EncoderConfig
 
 ANCHOR = Anchor(
     source_ticks=7, source_timescale=90_000, wrap_ticks=2**33, frame=30_000_000, wall_us=10**12

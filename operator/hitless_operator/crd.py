@@ -19,21 +19,21 @@ from pydantic import BaseModel
 from hitless_handover.parts import PART_US_MIN
 from hitless_operator.schema import Schema, structural
 from hitless_operator.status_model import EncoderDeploymentStatus
+from hitless_wire.media_resources import CHANNEL_KBPS_MAX, CHANNELS_OF_RATE, AudioTrack
 from hitless_wire.resources import (
-    CHANNEL_KBPS_MAX,
-    CHANNELS_OF_RATE,
     DISCONTINUITY_IN_PARTS,
     GROUP,
     KIND,
-    LIVE_SCHEMES,
     PLURAL,
     SPARE_CEASES,
+    VERSION,
+    EncoderDeploymentSpec,
+)
+from hitless_wire.source_resources import (
+    LIVE_SCHEMES,
     TIMECODE_LIVE,
     TIMECODE_OF_HLS,
     TIMECODE_OF_SENDER,
-    VERSION,
-    AudioTrack,
-    EncoderDeploymentSpec,
 )
 from hitless_wire.video_codecs import (
     ABR_TARGET,

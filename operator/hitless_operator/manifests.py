@@ -15,14 +15,11 @@ from hitless_handover.timeline import MICROSECONDS, Anchor
 from hitless_operator.channel import Channel, Document, Key
 from hitless_operator.moments import micro_time
 from hitless_operator.template import apply_template
+from hitless_wire.encoder_config import encoder_config
 from hitless_wire.ingest_tokens import TOKEN_FILE_VARIABLE
 from hitless_wire.logs import FORMAT_VARIABLE
 from hitless_wire.peers import GRPC_PORT, METRICS_PORT
-from hitless_wire.resources import (
-    API_VERSION,
-    EncoderDeploymentSpec,
-    encoder_config,
-)
+from hitless_wire.resources import API_VERSION, EncoderDeploymentSpec
 
 MANAGER = "hitless-operator"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"

@@ -10,12 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hitless_handover.messages import Confirmation
-from hitless_handover.supervisor_model import (
-    ChannelRecord,
-    EncoderRecord,
-    HandoverRecord,
-    Problem,
-)
+from hitless_handover.supervisor_model import ChannelRecord, EncoderRecord, HandoverRecord, Problem
 from hitless_handover.timeline import Timeline
 from hitless_operator.moments import from_time, maybe_time, maybe_us, micro_time
 from hitless_operator.status_model import (
@@ -29,7 +24,7 @@ from hitless_operator.status_model import (
     HandoverStatus,
     ProblemStatus,
 )
-from hitless_wire.resources import AnchorModel
+from hitless_wire.encoder_config import AnchorModel
 
 
 def record_of(status: EncoderDeploymentStatus) -> ChannelRecord:

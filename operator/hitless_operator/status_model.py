@@ -12,8 +12,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from hitless_handover.supervisor_model import HISTORY_MAX, ChannelPhase, HandoverPhase
 from hitless_operator.moments import from_time
+from hitless_wire.encoder_config import AnchorModel
 from hitless_wire.model import Model
-from hitless_wire.resources import AnchorModel
 
 
 def _readable(text: str) -> str:

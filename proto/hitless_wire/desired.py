@@ -11,13 +11,8 @@ from datetime import UTC, datetime, timedelta
 from hitless_handover.messages import Criteria
 from hitless_handover.supervisor_model import Desired, HandoverPolicy
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import (
-    EncoderDeploymentSpec,
-    Handover,
-    HandoverEvent,
-    Redundancy,
-    spec_digest,
-)
+from hitless_wire.handover_resources import Handover, HandoverEvent
+from hitless_wire.resources import EncoderDeploymentSpec, Redundancy, spec_digest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -14,8 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from hitless_wire.model import Model
-from hitless_wire.resources import Instant, Name
+from hitless_wire.model import Instant, Model, Name
 
 FLEET_KIND = "EncoderUpdate"
 FLEET_PLURAL = "encoderupdates"

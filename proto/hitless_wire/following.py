@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from hitless_handover.supervisor_model import ChannelPhase, ChannelRecord, ChannelView
-from hitless_wire.resources import LIVE_SCHEMES, EncoderDeploymentSpec
+from hitless_wire.resources import EncoderDeploymentSpec
+from hitless_wire.source_resources import LIVE_SCHEMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 
 from hitless_handover.parts import PartGrid
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, OPUS_FRAME_SAMPLES, Timeline
-from hitless_wire.model import Model, without_none
-from hitless_wire.resources import Name
+from hitless_wire.model import Model, Name, without_none
 
 HEADER_ENCODER = "Hitless-Encoder"
 HEADER_PRIORITY = "Hitless-Priority"

@@ -1,11 +1,14 @@
-"""The base of all models of the custom resources and of what goes over HTTP."""
+"""The base of all models of the custom resources and of what goes over HTTP; types they share."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$")]
+Instant = Annotated[AwareDatetime, Field(json_schema_extra={"format": "date-time"})]
 
 
 class Model(BaseModel):

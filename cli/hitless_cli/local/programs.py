@@ -13,7 +13,8 @@ from hitless_cli.local.home import Home
 from hitless_cli.local.processes import Program
 from hitless_cli.local.versions import version_env
 from hitless_handover.supervisor_model import CreateEncoder
-from hitless_wire.resources import EncoderDeploymentSpec, encoder_config
+from hitless_wire.encoder_config import encoder_config
+from hitless_wire.resources import EncoderDeploymentSpec
 
 CONTROL_HOST = "127.0.0.1"  # encoders' gRPC has no authentication: never on another address
 SPECS_MAX = 32

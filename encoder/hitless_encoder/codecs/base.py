@@ -18,7 +18,7 @@ from hitless_encoder.codecs.rate import Rate, rate_of
 from hitless_encoder.errors import ConfigurationError
 from hitless_encoder.mux import SampleEntry
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import Profile
+from hitless_wire.media_resources import Profile
 
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
 _GLOBAL_HEADER = 1 << 22

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hitless_wire.resources import Profile
+from hitless_wire.media_resources import Profile
 from hitless_wire.video_codecs import AV1, H264, HEVC, MPEG2, MPEG4, VP9, RateControl, family
 
 VBV_SECONDS = 1  # size of the VBV buffer, in seconds at the cap

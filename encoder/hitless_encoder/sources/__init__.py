@@ -16,7 +16,7 @@ from hitless_encoder.sources.paced import PacedSource
 from hitless_encoder.sources.testpattern import TestPattern
 from hitless_encoder.sources.transport import transport_of
 from hitless_handover.timeline import Anchor, Timeline
-from hitless_wire.resources import LIVE_SCHEMES, SOURCE_URLS, SourceTimecode
+from hitless_wire.source_resources import LIVE_SCHEMES, SOURCE_URLS, SourceTimecode
 
 __all__ = ["Agreement", "Block", "Source", "SourceReport", "SourceState", "open_source"]
 

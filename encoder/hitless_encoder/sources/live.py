@@ -22,7 +22,7 @@ from hitless_encoder.sources.slate import Slate
 from hitless_encoder.sources.transport import Transport
 from hitless_encoder.sources.weave import Weaver
 from hitless_handover.timeline import Anchor, Timeline
-from hitless_wire.resources import SourceTimecode
+from hitless_wire.source_resources import SourceTimecode
 
 TOLERANCE_US = {  # by how much statements of absolute time may be off, and still agree
     SourceTimecode.PROGRAM_DATE_TIME: 200_000,

@@ -37,7 +37,7 @@ from hitless_encoder.sources.statements import (
     Statements,
     sender_reports,
 )
-from hitless_wire.resources import SourceTimecode
+from hitless_wire.source_resources import SourceTimecode
 
 PROBE_BYTES = 4 << 20
 PROBE_US = 10_000_000

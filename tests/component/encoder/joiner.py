@@ -18,7 +18,7 @@ from hitless_encoder.sources.live import LiveSource
 from hitless_encoder.sources.transport import transport_of
 from hitless_encoder.verify import luma
 from hitless_handover.timeline import Anchor, Timeline
-from hitless_wire.resources import SourceTimecode
+from hitless_wire.source_resources import SourceTimecode
 
 LINE = Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=60)
 

@@ -19,8 +19,8 @@ from hitless_encoder.verify import luma, pictures, samples
 from hitless_handover.leadership import Lead
 from hitless_handover.pattern import NUMBER_CELLS, TONES, number, strip_lines, tone_hz
 from hitless_handover.timeline import AAC_FRAME_SAMPLES, Timeline
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest import ChannelDescription
-from hitless_wire.resources import EncoderConfig
 
 START_US = 1_790_000_000_123_456
 CHALLENGE = {"WWW-Authenticate": "Bearer"}

@@ -14,7 +14,7 @@ import hashlib
 from hitless_encoder.sources.testpattern import TestPattern
 from hitless_encoder.video import SegmentEncoder, VideoSettings
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import Profile
+from hitless_wire.media_resources import Profile
 
 line = Timeline(rate_num=30, rate_den=1, segment_frames=30, gop_frames=30)
 for width, height in ((426, 240), (424, 240), (416, 234), (854, 480)):

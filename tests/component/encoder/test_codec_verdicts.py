@@ -12,7 +12,7 @@ from tests.component.encoder.studio import Recording, make_config, record
 from hitless_encoder.verify import Encoded, Reason, Verdict, judge
 from hitless_handover.messages import Criteria
 from hitless_origin.cmaf import judge_init, judge_segment
-from hitless_wire.resources import EncoderConfig
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.video_codecs import SOFTWARE
 
 SOUNDS = (

@@ -19,7 +19,7 @@ CASES = [(codec, control) for codec in SOFTWARE for control in RateControl]
 RECORD = """
 import asyncio, hashlib, json, sys
 from tests.component.encoder.studio import make_config, record
-from hitless_wire.resources import EncoderConfig
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.video_codecs import SOFTWARE, RateControl
 
 plain = json.loads(make_config(segment_frames=30).to_json())

@@ -15,7 +15,7 @@ from hitless_encoder.mux import media_chunk
 from hitless_encoder.verify import Arrival, Encoded, Reason, Verdict, judge, judge_pace, samples
 from hitless_handover.messages import Criteria
 from hitless_handover.timeline import AAC_FRAME_SAMPLES
-from hitless_wire.resources import AudioTrack
+from hitless_wire.media_resources import AudioTrack
 
 SIZES = ((256, 144, 300), (192, 108, 200))
 SEGMENTS = 2

@@ -12,7 +12,7 @@ from hitless_encoder.plan import plan_media
 from hitless_encoder.verify import first_difference
 from hitless_handover.timeline import MICROSECONDS
 from hitless_origin.cmaf import cut_segment, judge_init, judge_segment
-from hitless_wire.resources import EncoderConfig
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.video_codecs import RateControl
 
 NTP_EPOCH_SECONDS = (70 * 365 + 17) * 86_400  # 1900 to 1970

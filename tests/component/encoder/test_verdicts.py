@@ -16,7 +16,7 @@ from hitless_encoder.boxes import walk
 from hitless_encoder.mux import media_chunk
 from hitless_encoder.verify import Encoded, Reason, Verdict, judge, judge_other_tracks
 from hitless_handover.messages import Criteria
-from hitless_wire.resources import AudioTrack
+from hitless_wire.media_resources import AudioTrack
 
 SIZES = ((256, 144, 300), (192, 108, 200))
 

@@ -62,8 +62,8 @@ from hitless_wire.codec import (
     sync_from_wire,
     sync_to_wire,
 )
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest import HEADER_ENCODER, HEADER_PRIORITY, ingest_path
-from hitless_wire.resources import EncoderConfig
 
 FRAMES = "Test-Segment-Frames"
 CALL_S = 3.0

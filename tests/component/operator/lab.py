@@ -32,10 +32,10 @@ from hitless_operator.observe import Observer
 from hitless_operator.queue import TryAgain
 from hitless_operator.reconcile import Origin, Reconciler
 from hitless_operator.status import record_of
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest import ChannelReport, SwitchReport, report_path
 from hitless_wire.ingest_tokens import KeyFile
 from hitless_wire.peers import Order, Peers
-from hitless_wire.resources import EncoderConfig
 
 SECOND_US = 1_000_000
 KEY = Key("live", "first")

@@ -29,8 +29,8 @@ from tests.component.origin.studio import Encoder, running
 from hitless_encoder.plan import plan_media
 from hitless_handover.timeline import MICROSECONDS
 from hitless_origin.view import duration_ticks, start_ticks
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest import ChannelDescription, TrackDescription
-from hitless_wire.resources import EncoderConfig
 
 FRAMES = 30  # a segment of a second
 GOP_FRAMES, PART_FRAMES = 15, 5

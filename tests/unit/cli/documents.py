@@ -21,7 +21,7 @@ from hitless_handover.supervisor_model import (
 from hitless_operator.conditions import Wanted, conditions_of
 from hitless_operator.status import as_document, status_of
 from hitless_operator.status_model import EncoderDeploymentStatus, EndpointsStatus
-from hitless_wire.resources import TimelineSpec
+from hitless_wire.media_resources import TimelineSpec
 
 Document = dict[str, Any]
 V1 = "localhost/hitless/encoder:v1"

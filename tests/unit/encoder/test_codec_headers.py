@@ -11,7 +11,7 @@ from hitless_encoder.codecs.rate import CORRECTION_PERCENT
 from hitless_encoder.errors import CodecError, ConfigurationError
 from hitless_encoder.video import VideoSettings, describe
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import AudioTrack, Profile
+from hitless_wire.media_resources import AudioTrack, Profile
 from hitless_wire.video_codecs import SOFTWARE, RateControl
 
 LINE = Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=30)

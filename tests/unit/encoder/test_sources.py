@@ -17,7 +17,7 @@ from hitless_encoder.sources import SourceState, open_source
 from hitless_encoder.sources.paced import LAG_SECONDS_MAX, PacedSource
 from hitless_encoder.sources.receiver import parse_socket_url
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import Profile
+from hitless_wire.media_resources import Profile
 
 THIRTY = Timeline(rate_num=30, rate_den=1, segment_frames=60, gop_frames=60)
 START_US = 1_790_000_000_500_000

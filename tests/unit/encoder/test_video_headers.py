@@ -9,7 +9,7 @@ from hitless_encoder.errors import ConfigurationError
 from hitless_encoder.h264 import length_prefixed, level_idc, nal_units
 from hitless_encoder.video import VideoSettings
 from hitless_handover.timeline import Timeline
-from hitless_wire.resources import AudioTrack, Profile
+from hitless_wire.media_resources import AudioTrack, Profile
 
 NTSC = Timeline(rate_num=30000, rate_den=1001, segment_frames=60, gop_frames=30)
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")

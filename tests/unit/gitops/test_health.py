@@ -21,17 +21,12 @@ from tests.unit.gitops.readers import (
 )
 from tests.unit.operator import samples
 
-from hitless_handover.supervisor_model import (
-    ChannelPhase,
-    ChannelRecord,
-    HandoverPhase,
-    Problem,
-)
+from hitless_handover.supervisor_model import ChannelPhase, ChannelRecord, HandoverPhase, Problem
 from hitless_handover.timeline import Timeline
 from hitless_operator.conditions import Wanted, conditions_of
 from hitless_operator.status import as_document, status_of
 from hitless_operator.status_model import EncoderDeploymentStatus
-from hitless_wire.resources import Handover
+from hitless_wire.handover_resources import Handover
 
 Document = dict[str, Any]
 NOW_US = 1_795_388_861_000_000

@@ -8,7 +8,7 @@ import pytest
 
 from hitless_cli.local.channel_file import ChannelFile, parse
 from hitless_cli.local.errors import ChannelFileError
-from hitless_wire.resources import SOURCE_URLS
+from hitless_wire.source_resources import SOURCE_URLS
 
 GOOD = """\
 apiVersion: hitless.video/v1alpha1

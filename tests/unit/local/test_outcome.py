@@ -17,7 +17,9 @@ from hitless_handover.supervisor_model import (
     EncoderView,
     HandoverPhase,
 )
-from hitless_wire.resources import EncoderDeploymentSpec, Profile, Source
+from hitless_wire.media_resources import Profile
+from hitless_wire.resources import EncoderDeploymentSpec
+from hitless_wire.source_resources import Source
 
 SPEC = EncoderDeploymentSpec(
     image="x/enc:v1",

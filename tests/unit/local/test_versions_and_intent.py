@@ -6,13 +6,9 @@ import pytest
 
 from hitless_cli.local.intent import desired, first_intent, reread, updated
 from hitless_cli.local.versions import tag_of, version_env, with_version
-from hitless_wire.resources import (
-    EncoderDeploymentSpec,
-    Output,
-    Profile,
-    Source,
-    TimelineSpec,
-)
+from hitless_wire.media_resources import Profile, TimelineSpec
+from hitless_wire.resources import EncoderDeploymentSpec, Output
+from hitless_wire.source_resources import Source
 
 SPEC = EncoderDeploymentSpec(
     image="x/enc:v1",

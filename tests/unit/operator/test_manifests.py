@@ -18,9 +18,10 @@ from hitless_operator.manifests import (
     has_token,
     token_secret,
 )
+from hitless_wire.encoder_config import EncoderConfig
 from hitless_wire.ingest_tokens import TOKEN_FILE_VARIABLE
 from hitless_wire.pod_template import PodTemplate
-from hitless_wire.resources import EncoderConfig, spec_digest
+from hitless_wire.resources import spec_digest
 
 ANCHOR = Anchor(source_ticks=1, source_timescale=90_000, wrap_ticks=2**33, frame=2, wall_us=3)
 

@@ -9,12 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from hitless_operator import crd
-from hitless_wire.resources import (
-    TIMECODE_LIVE,
-    TIMECODE_OF_HLS,
-    TIMECODE_OF_SENDER,
-    Source,
-)
+from hitless_wire.source_resources import TIMECODE_LIVE, TIMECODE_OF_HLS, TIMECODE_OF_SENDER, Source
 
 SCHEMA: dict[str, Any] = crd.document()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 RULES: list[dict[str, str]] = SCHEMA["properties"]["spec"]["properties"]["source"][

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hitless_wire.resources import AudioTrack, EncoderDeploymentSpec, Profile
+from hitless_wire.media_resources import AudioTrack, Profile
+from hitless_wire.resources import EncoderDeploymentSpec
 
 GIVEN: dict[str, Any] = {"name": "v", "width": 640, "height": 360, "maxKbps": 800}
 

@@ -8,13 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hitless_handover.messages import (
-    ATTEMPTS_MAX,
-    CALL_S,
-    ROUNDS_MAX,
-    Criteria,
-    HandoverMode,
-)
+from hitless_handover.messages import ATTEMPTS_MAX, CALL_S, ROUNDS_MAX, Criteria, HandoverMode
 from hitless_handover.peer_model import Abort, Take
 from hitless_handover.supervisor_model import Desired
 from hitless_wire._gen import handover_pb2 as pb
@@ -26,7 +20,8 @@ from hitless_wire.codec import (
     take_from_wire,
 )
 from hitless_wire.desired import desired_of
-from hitless_wire.resources import EncoderDeploymentSpec, Output, encoder_config, spec_digest
+from hitless_wire.encoder_config import encoder_config
+from hitless_wire.resources import EncoderDeploymentSpec, Output, spec_digest
 
 SEGMENT = 60  # frames: two seconds at 30 a second
 
