@@ -64,7 +64,7 @@ e2e: setup ## the end-to-end tests, on clusters of their own
 	@hack/setup e2e
 	$(CLUSTER_PY) tools >/dev/null
 	$(PYTHON3) hack/images/build.py build >/dev/null
-	.venv/bin/pytest -n 2 --dist loadfile tests/e2e --ignore tests/e2e/test_fleet.py
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e --ignore tests/e2e/test_fleet.py
 	.venv/bin/pytest tests/e2e/test_fleet.py # eight channels at a time: alone
 
 demo: setup ## a cluster, a live channel, an image update, and the proof that no frame was lost

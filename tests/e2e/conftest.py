@@ -14,6 +14,14 @@ from tests.e2e.channel import Channel, make_media
 
 CLUSTER_NAME = "-".join(filter(None, ("e2e", os.environ.get("PYTEST_XDIST_WORKER"))))
 ENCODER_CPU = "150m"  # eight small channels and two successors fit a node of two cores
+# Workers take whole files: what takes longest begins first, so that both end at about one time.
+LONGEST_FIRST = (
+    "test_bad_versions",
+    "test_updates",
+    "test_failures",
+    "test_nodes",
+    "test_outcomes",
+)
 STATE_CHARACTERS_MAX = 12_000  # of each answer, from its end
 SLOW_MACHINE_PERCENT = 500  # a slow encoder is no dead encoder: speed is not judged here
 
@@ -23,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.e2e)
         item.add_marker(pytest.mark.timeout(1200))
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.hookimpl(wrapper=True)
