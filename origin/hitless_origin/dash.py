@@ -19,7 +19,7 @@ from enum import StrEnum
 from fractions import Fraction
 from itertools import groupby
 
-from hitless_handover.timeline import MICROSECONDS, Timeline
+from hitless_handover.timeline import AAC_FRAME_SAMPLES, MICROSECONDS, Timeline, ceil_div
 from hitless_origin import dash_parts
 from hitless_origin.hls import date_ms, date_us
 from hitless_origin.view import ChannelView, Stretch, duration_ticks, start_ticks
@@ -55,7 +55,7 @@ def mpd(view: ChannelView, form: Form, period: str) -> str:
         "profiles": "urn:mpeg:dash:profile:isoff-live:2011",
         **(_length(view) if view.is_complete else _liveness(view, form)),
         "minBufferTime": _duration(_segment(view)),
-        "maxSegmentDuration": _duration(_segment(view) + Fraction(1, 10)),
+        "maxSegmentDuration": _duration(_longest(view)),
     }
     head = "".join(f' {name}="{value}"' for name, value in attributes.items())
     timing = [] if view.is_complete else [f"{_timing(scheme)}\n" for scheme in _TIMING]
@@ -250,6 +250,12 @@ def _representation(description: ChannelDescription, track: TrackDescription) ->
             f'<AudioChannelConfiguration schemeIdUri="{_AUDIO_CHANNELS}" value="{track.channels}"/>'
         )
     yield "</Representation>"
+
+
+def _longest(view: ChannelView) -> Fraction:
+    """How long a segment may be, seconds: one of sound may hold a frame more than its share."""
+    frame_ms = ceil_div(AAC_FRAME_SAMPLES * 1000, view.timeline.audio_rate)
+    return _segment(view) + Fraction(frame_ms, 1000)
 
 
 def _duration(seconds: Fraction) -> str:

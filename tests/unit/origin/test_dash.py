@@ -34,7 +34,7 @@ MPD_PAL = """<?xml version="1.0" encoding="UTF-8"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic" \
 profiles="urn:mpeg:dash:profile:isoff-live:2011" availabilityStartTime="1970-01-01T00:00:00Z" \
 publishTime="2025-11-24T16:00:09.000Z" minimumUpdatePeriod="PT2S" timeShiftBufferDepth="PT20S" \
-suggestedPresentationDelay="PT8S" minBufferTime="PT2S" maxSegmentDuration="PT2.1S">
+suggestedPresentationDelay="PT8S" minBufferTime="PT2S" maxSegmentDuration="PT2.022S">
 <Period id="0" start="PT0S">
 <AdaptationSet id="0" contentType="video" mimeType="video/mp4" frameRate="25" \
 segmentAlignment="true" startWithSAP="1">
@@ -131,7 +131,7 @@ NUMBERED_PARTS = """<?xml version="1.0" encoding="UTF-8"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="dynamic" \
 profiles="urn:mpeg:dash:profile:isoff-live:2011" availabilityStartTime="1970-01-01T00:00:00Z" \
 publishTime="2025-11-24T16:00:07.000Z" minimumUpdatePeriod="PT2S" timeShiftBufferDepth="PT3S" \
-suggestedPresentationDelay="PT1.464S" minBufferTime="PT2S" maxSegmentDuration="PT2.1S">
+suggestedPresentationDelay="PT1.464S" minBufferTime="PT2S" maxSegmentDuration="PT2.022S">
 <ServiceDescription id="0">
 <Latency referenceId="0" target="1464" max="3464"/>
 <PlaybackRate min="0.96" max="1.04"/>

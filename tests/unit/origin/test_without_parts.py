@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
+from decimal import Decimal
 
 from tests.component.origin.cmaf_maker import FIRST, NTSC, PAL, describe
 
@@ -18,6 +20,7 @@ TIMING = "".join(
     f'<UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-{how}:2014" value="utc"/>\n'
     for how in ("xsdate", "iso", "head")
 )
+LONGEST = re.compile(r'maxSegmentDuration="PT([0-9.]+)S"')
 # Made with the last version that knew no parts.
 GOLDEN = "3fa9c4d029671092660ac9f86129e72baadd157cf57eab3af1d23a3030891bb6"
 
@@ -50,5 +53,10 @@ def as_before(manifests: Manifests, now_us: int) -> Rendered:
     former = f'<UTCTiming schemeIdUri="urn:mpeg:dash:utc:direct:2014" value="{now}"/>\n'
     assert rendered.etag
     assert TIMING in rendered.body.decode()
-    body = rendered.body.decode().replace(TIMING, former).encode()
-    return replace(rendered, body=body, etag="")
+    body = LONGEST.sub(longest_before, rendered.body.decode().replace(TIMING, former))
+    return replace(rendered, body=body.encode(), etag="")
+
+
+def longest_before(found: re.Match[str]) -> str:
+    """A tenth of a second more than a segment; now it is a frame of sound, in milliseconds."""
+    return f'maxSegmentDuration="PT{(Decimal(found[1]) + Decimal("0.078")).normalize()}S"'
