@@ -29,18 +29,20 @@ def payload(segment: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("rate", ["30", "30000/1001"])
-async def test_parts_lie_on_the_grid_and_hold_what_the_segment_held(rate: str) -> None:
-    plain = make_config(rate=rate, sizes=SMALL, segment_frames=60, gop_frames=30)
-    config = make_config(rate=rate, sizes=SMALL, segment_frames=60, gop_frames=30, part_frames=15)
-    whole = await record(plain, segments=2)
+async def test_parts_lie_on_the_grid_and_hold_the_same_however_many(rate: str) -> None:
+    fewer, config = (
+        make_config(rate=rate, sizes=SMALL, segment_frames=60, gop_frames=30, part_frames=frames)
+        for frames in (30, 15)
+    )
+    halves = await record(fewer, segments=2)
     made = await record(config, segments=2)
     grid = config.timeline.parts()
     assert grid is not None
-    assert made.segments.keys() == whole.segments.keys()
+    assert made.segments.keys() == halves.segments.keys()
     for segment, tracks in made.segments.items():
         for track, data in tracks.items():
             video = track != "audio"
-            assert payload(data) == payload(whole.segments[segment][track])
+            assert payload(data) == payload(halves.segments[segment][track])
             line = made.timeline
             assert check_structure(track, data, video=video, timeline=line, segment=segment) is None
             assert [kind for kind, _ in walk(data)] == [b"styp", *[b"moof", b"mdat"] * PARTS]
