@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from hitless_encoder import audio
 from hitless_encoder.chunks import Chunk, Cutter
 from hitless_encoder.mailbox import Closed, Mailbox
 from hitless_encoder.pcm import Pcm, PcmRing
-from hitless_encoder.pictures import copied
+from hitless_encoder.pictures import Scaler, copied
 from hitless_encoder.sources.base import Block
 from hitless_encoder.video import SegmentEncoder, VideoSettings
 from hitless_handover.parts import PartGrid
@@ -30,7 +29,6 @@ from hitless_wire.media_resources import AudioTrack, Profile
 
 QUEUE_FRAMES = 10  # between two threads; covers the flush of x264's look-ahead at a segment's end
 QUEUE_SOUNDS = 64
-_SCALING = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +110,7 @@ class Rung(_Worker):
         self._parts = parts
         self._timed = timed
         self._deliver = deliver
-        self._scaler = VideoReformatter()
+        self._scaler = Scaler(settings.profile.width, settings.profile.height)
         self._encoder: SegmentEncoder | None = None
         self._cutter = Cutter.of_pictures(self._line, parts, 0)
         self._busy_ns = 0
@@ -139,11 +137,13 @@ class Rung(_Worker):
         waited_ns = self._hand_on(_Picture(frame=item.frame, picture=picture))
         if self._encoder is None:
             return
-        self._encoder.add(picture)
+        encoder = self._encoder
+        encoder.add(picture)
         if item.frame + 1 == self._line.first_frame(segment + 1):
-            self._encoder.finish()
+            encoder.finish()
+            self._encoder = None  # its memory is free before the next segment's is taken
         self._busy_ns += time.perf_counter_ns() - started_ns - waited_ns
-        for chunk in self._cutter.ready(self._encoder.samples):
+        for chunk in self._cutter.ready(encoder.samples):
             busy_us, self._busy_ns = self._busy_ns // 1000, 0
             self._deliver(Encoded(track=self.track, segment=segment, chunk=chunk, busy_us=busy_us))
 
@@ -159,9 +159,7 @@ class Rung(_Worker):
         width, height = self._settings.profile.width, self._settings.profile.height
         if (picture.width, picture.height) == (width, height):
             return picture if self.owns_input else copied(picture)
-        return self._scaler.reformat(
-            picture, width, height, format="yuv420p", interpolation=_SCALING, threads=1
-        )
+        return self._scaler.scaled(picture)
 
 
 class SoundWorker(_Worker):
