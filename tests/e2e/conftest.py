@@ -22,6 +22,8 @@ LONGEST_FIRST = (
     "test_nodes",
     "test_outcomes",
 )
+OF_TESTS = "hitless.test=namespace"
+NAMESPACE_GONE_S = 110  # at the end: nothing that the operator holds may keep one
 STATE_CHARACTERS_MAX = 12_000  # of each answer, from its end
 SLOW_MACHINE_PERCENT = 500  # a slow encoder is no dead encoder: speed is not judged here
 
@@ -74,6 +76,9 @@ def lab() -> Iterator[Lab]:
         lab.load(*archives.values())
         lab.install(deadline_percent=SLOW_MACHINE_PERCENT, encoder_cpu=ENCODER_CPU)
         yield lab
+        left = lab.kubectl("get", "namespaces", "-l", OF_TESTS, "-o", "name").split()
+        if left:
+            lab.kubectl("wait", "--for=delete", *left, f"--timeout={NAMESPACE_GONE_S}s")
     finally:
         if not os.environ.get("HITLESS_E2E_KEEP"):
             lab.down()
@@ -81,13 +86,14 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def channel(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Channel]:
-    """A channel in a namespace of its own, both removed after the test."""
+    """A channel in a namespace of its own, both removed while the next test runs."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
     name = f"{name[:30].strip('-')}-{len(request.node.name)}"
     lab.namespace(name)
+    lab.kubectl("label", "namespace", name, OF_TESTS)
     channel = Channel(lab=lab, namespace=name)
     yield channel
-    lab.kubectl("delete", "namespace", name, "--wait=true", "--timeout=110s")
+    lab.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="session")
